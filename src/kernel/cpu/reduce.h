@@ -1,0 +1,128 @@
+// Sums and extremes.
+#pragma once
+#include "kernel/cpu/element.h"
+
+namespace intarsia::kernel {
+namespace {
+
+inline constexpr int64_t sum_block = 4096;
+
+template <class T>
+double sum(const void* xs, int64_t n) {
+  using V = typename Element<T>::V;
+  const T* x = static_cast<const T*>(xs);
+  double result = 0;
+  for (int64_t first = 0; first < n; first += sum_block) {
+    const int64_t count = n - first < sum_block ? n - first : sum_block;
+    result += total<V>(count, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return V::load(x + first + i, lanes); });
+  }
+  return result;
+}
+
+template <class T>
+double sum_of_squares(const void* xs, int64_t n) {
+  using V = typename Element<T>::V;
+  const T* x = static_cast<const T*>(xs);
+  double result = 0;
+  for (int64_t first = 0; first < n; first += sum_block) {
+    const int64_t count = n - first < sum_block ? n - first : sum_block;
+    result += total<V>(count, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+      const V v = V::load(x + first + i, lanes);
+      return v * v;
+    });
+  }
+  return result;
+}
+
+template <bool most, class V>
+INTARSIA_INLINE V better(V a, V b) {
+  if constexpr (most) return max(a, b);
+  else return min(a, b);
+}
+
+template <class T, bool most>
+INTARSIA_INLINE typename Element<T>::Wide extreme_of(const T* x, int64_t n) {
+  using V = typename Element<T>::V;
+  using Wide = typename Element<T>::Wide;
+  const Wide worst = most ? -static_cast<Wide>(__builtin_inff()) : static_cast<Wide>(__builtin_inff());
+  V a = worst, b = worst;
+  int64_t i = 0;
+  for (; i + 2 * V::width <= n; i += 2 * V::width) {
+    a = better<most>(a, V::load(x + i));
+    b = better<most>(b, V::load(x + i + V::width));
+  }
+  for (; i + V::width <= n; i += V::width) a = better<most>(a, V::load(x + i));
+  if constexpr (V::width > 1)
+    if (i < n) b = better<most>(b, V::load(x + i, Partial{static_cast<int>(n - i)}, static_cast<float>(worst)));
+  Wide lanes[V::width];
+  better<most>(a, b).store(lanes);
+  Wide best = lanes[0];
+  for (Wide v : lanes)
+    if (v != v || (most ? v > best : v < best)) best = v;
+  return best;
+}
+template <class T>
+void extreme(const void* xs, int64_t n, bool most, void* wide) {
+  const T* x = static_cast<const T*>(xs);
+  *static_cast<typename Element<T>::Wide*>(wide) = most ? extreme_of<T, true>(x, n) : extreme_of<T, false>(x, n);
+}
+
+template <class T>
+int64_t argmax(const void* xs, int64_t n) {
+  using V = typename Element<T>::V;
+  using Wide = typename Element<T>::Wide;
+  const T* x = static_cast<const T*>(xs);
+  const Wide best = extreme_of<T, true>(x, n);
+  for (int64_t first = 0; first < n; first += V::width) {
+    const int count = n - first < V::width ? static_cast<int>(n - first) : V::width;
+    const V v = count == V::width ? V::load(x + first) : V::load(x + first, Partial{count});
+    if (best == best && !simd::any(v == V(best))) continue;
+    Wide lanes[V::width];
+    v.store(lanes);
+    for (int i = 0; i < count; i++)
+      if (lanes[i] == best || (best != best && lanes[i] != lanes[i])) return first + i;
+  }
+  return 0;
+}
+
+template <class T>
+void sum_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d) {
+  using V = typename Element<T>::V;
+  auto* acc = static_cast<typename Element<T>::Wide*>(accs);
+  const T* x = static_cast<const T*>(xs);
+  for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+    V a = V::load(acc + i, lanes);
+    for (int64_t row = 0; row < rows; row++) a = a + V::load(x + row * stride + i, lanes);
+    a.store(acc + i, lanes);
+  });
+}
+
+template <class T, bool most>
+INTARSIA_INLINE void extreme_rows_of(const T* x, int64_t stride, int64_t rows, typename Element<T>::Wide* acc, int64_t d) {
+  using V = typename Element<T>::V;
+  for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+    V a = V::load(acc + i, lanes);
+    for (int64_t row = 0; row < rows; row++) a = better<most>(a, V::load(x + row * stride + i, lanes));
+    a.store(acc + i, lanes);
+  });
+}
+template <class T>
+void extreme_rows(const void* xs, int64_t stride, int64_t rows, bool most, void* accs, int64_t d) {
+  const T* x = static_cast<const T*>(xs);
+  auto* acc = static_cast<typename Element<T>::Wide*>(accs);
+  if (most) extreme_rows_of<T, true>(x, stride, rows, acc, d);
+  else extreme_rows_of<T, false>(x, stride, rows, acc, d);
+}
+
+template <class T>
+void accumulate(void* intos, const void* wide, int64_t n) {
+  using V = typename Element<T>::V;
+  T* into = static_cast<T*>(intos);
+  const auto* x = static_cast<const typename Element<T>::Wide*>(wide);
+  for_lanes<V>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+    (V::load(into + i, lanes) + V::load(x + i, lanes)).store(into + i, lanes);
+  });
+}
+
+}  // namespace
+}  // namespace intarsia::kernel

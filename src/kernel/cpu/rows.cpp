@@ -1,0 +1,44 @@
+// The row kernels of one rung: softmax.h, norm.h, convert.h, reduce.h, optimize.h over the element types.
+#include "kernel/cpu/rung.h"
+#include "kernel/slots_rows.h"
+
+#include "kernel/cpu/convert.h"
+#include "kernel/cpu/norm.h"
+#include "kernel/cpu/optimize.h"
+#include "kernel/cpu/reduce.h"
+#include "kernel/cpu/softmax.h"
+
+namespace intarsia::kernel::INTARSIA_RUNG {
+
+void fill_rows(RowSlots& slots);
+void fill_rows(RowSlots& slots) {
+  FILL_FLOATS(slots.softmax, softmax);
+  FILL_FLOATS(slots.softmax_backward, softmax_backward);
+  FILL_FLOATS(slots.log_softmax, log_softmax);
+  FILL_FLOATS(slots.log_softmax_backward, log_softmax_backward);
+  FILL_FLOATS(slots.cross_entropy, cross_entropy);
+  FILL_FLOATS(slots.cross_entropy_backward, cross_entropy_backward);
+  FILL_FLOATS(slots.rms_norm, rms_norm);
+  FILL_FLOATS(slots.rms_norm_backward, rms_norm_backward);
+  FILL_FLOATS(slots.layer_norm, layer_norm);
+  FILL_FLOATS(slots.layer_norm_backward, layer_norm_backward);
+  FILL_FLOATS(slots.rope, rope);
+  FILL_PLAINS(slots.to_f32, to_f32);
+  FILL_PLAINS(slots.to_f64, to_f64);
+  FILL_PLAINS(slots.to_i64, to_i64);
+  FILL_PLAINS(slots.from_f32, from_f32);
+  FILL_PLAINS(slots.from_f64, from_f64);
+  FILL_PLAINS(slots.from_i64, from_i64);
+  FILL_FLOATS(slots.sum, sum);
+  FILL_FLOATS(slots.sum_of_squares, sum_of_squares);
+  FILL_FLOATS(slots.extreme, extreme);
+  FILL_FLOATS(slots.argmax, argmax);
+  FILL_FLOATS(slots.sum_rows, sum_rows);
+  FILL_FLOATS(slots.extreme_rows, extreme_rows);
+  FILL_FLOATS(slots.accumulate, accumulate);
+  FILL_FLOATS(slots.dropout, dropout);
+  slots.adamw = adamw;
+  slots.sgd = sgd;
+}
+
+}  // namespace intarsia::kernel::INTARSIA_RUNG

@@ -1,0 +1,62 @@
+// The matrix product kernels that a rung provides. Single-threaded, on raw pointers; kernel/product.cpp splits the work.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "intarsia/array.h"
+
+namespace intarsia::kernel {
+
+// C[m, n] = activation(A[m, k] B[k, n] [+ C] + bias). Sums are f32 (f64 if c, a and b all are), in order of k.
+struct Product {
+  int64_t m = 0, n = 0, k = 0;
+  // a is stored in rows [m, k] or, transposed, in rows [k, m]; rows are `a_distance` elements apart.
+  const void* a = nullptr;
+  DType a_type = DType::f32;
+  int64_t a_distance = 0;
+  bool a_transposed = false;
+  // b is stored in rows [k, n] or, transposed, in rows [n, k]; block formats only transposed.
+  const void* b = nullptr;
+  DType b_type = DType::f32;
+  int64_t b_distance = 0;
+  bool b_transposed = false;
+  void* c = nullptr;
+  DType c_type = DType::f32;
+  int64_t c_distance = 0;
+  // Products of bf16 pairs: a is bf16, b bf16 or a block format rounded to bf16. Otherwise both become f32 first.
+  bool pairs = false;
+  bool accumulate = false;  // adds what c holds
+  const float* bias = nullptr;
+  void (*activation)(float* row, int64_t count) = nullptr;
+};
+
+// The part of a product that one call computes: rows [row, row_end), panels of tile_columns columns
+// [panel, panel_end), and of k the words [word, word_end) (f32: elements, pairs: two elements).
+struct ProductPart {
+  int64_t row = 0, row_end = 0;
+  int64_t panel = 0, panel_end = 0;
+  int64_t word = 0, word_end = 0;
+  // f32 sums [m, sums_distance] of the words before and after this part, where k is cut; may be c itself.
+  float* sums = nullptr;
+  int64_t sums_distance = 0;
+};
+
+struct ProductSlots {
+  int tile_rows = 0, tile_columns = 0;
+  // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel after panel
+  // of (word_end - word) * tile_columns words.
+  void (*pack)(const Product&, const ProductPart&, uint32_t* packed) = nullptr;
+  // Multiplies with panels that pack() made of the same panels and words.
+  size_t (*packed_scratch)(const Product&, const ProductPart&) = nullptr;  // bytes, 64-byte aligned
+  void (*multiply_packed)(const Product&, const ProductPart&, const uint32_t* packed, void* scratch) = nullptr;
+  // Multiplies and packs on the way, a few panels at a time; all of k.
+  size_t (*streamed_scratch)(const Product&, const ProductPart&) = nullptr;
+  void (*multiply_streamed)(const Product&, const ProductPart&, void* scratch) = nullptr;
+  // a, b in f64; c of any float type; all of k.
+  size_t (*f64_scratch)(const Product&) = nullptr;
+  void (*multiply_f64)(const Product&, const ProductPart&, void* scratch) = nullptr;
+  // `elements` (a multiple of the block) of a block format to f32, exactly as GGML's reference defines.
+  void (*dequantize)(DType, const void* blocks, int64_t elements, float* out) = nullptr;
+};
+
+}  // namespace intarsia::kernel

@@ -1,0 +1,144 @@
+#include "kernel/table.h"
+
+#include <cpuid.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "core/fail.h"
+
+namespace intarsia::kernel {
+
+// What a rung's files define; see CMakeLists.txt for which files each rung compiles.
+#define RUNG_ALL(NAME)                  \
+  namespace NAME {                      \
+  void fill_pointwise(PointwiseSlots&); \
+  void fill_rows(RowSlots&);            \
+  void fill_product(ProductSlots&);     \
+  void fill_attention(AttentionSlots&); \
+  void fill_measure(MeasureSlots&);     \
+  }
+RUNG_ALL(base)
+RUNG_ALL(avx2)
+RUNG_ALL(avx512)
+#undef RUNG_ALL
+namespace avx512bf16 {
+void fill_product(ProductSlots&);
+void fill_attention(AttentionSlots&);
+void fill_measure(MeasureSlots&);
+}  // namespace avx512bf16
+
+namespace {
+
+struct Registers {
+  unsigned a, b, c, d;
+};
+Registers cpuid(unsigned leaf, unsigned sub = 0) {
+  Registers r{};
+  __get_cpuid_count(leaf, sub, &r.a, &r.b, &r.c, &r.d);
+  return r;
+}
+
+uint64_t xcr0() {
+  unsigned low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t(high) << 32 | low;
+}
+
+Cpu detect() {
+  Cpu f{};
+  const Registers vendor = cpuid(0), one = cpuid(1), seven = cpuid(7), seven1 = cpuid(7, 1);
+  f.amd = vendor.b == 0x68747541;  // "Auth"
+  const bool osxsave = one.c >> 27 & 1;
+  const uint64_t state = osxsave ? xcr0() : 0;
+  const bool ymm = (state & 6) == 6, zmm = (state & 0xe6) == 0xe6;
+  f.fma = ymm && (one.c >> 12 & 1);
+  f.f16c = ymm && (one.c >> 29 & 1);
+  f.avx2 = ymm && (seven.b >> 5 & 1);
+  const unsigned need512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // f, dq, bw, vl
+  f.avx512 = zmm && (seven.b & need512) == need512;
+  f.avx512_vnni = f.avx512 && (seven.c >> 11 & 1);
+  f.avx512_bf16 = f.avx512 && (seven1.a >> 5 & 1);
+  f.amx_bf16 = seven.d >> 22 & 1;
+  f.amx_int8 = seven.d >> 25 & 1;
+  for (unsigned i = 0; i < 3; i++) {
+    const Registers r = cpuid(0x80000002 + i);
+    std::memcpy(f.brand + 16 * i, &r, 16);
+  }
+  return f;
+}
+
+struct Rungs {
+  Kernels base, avx2, avx512, avx512bf16;
+  std::vector<const Kernels*> usable;
+  const Kernels* active = nullptr;
+
+  Rungs() {
+    const Cpu& f = cpu();
+    base.name = "base";
+    base::fill_pointwise(base.pointwise);
+    base::fill_rows(base.rows);
+    base::fill_product(base.product);
+    base::fill_attention(base.attention);
+    base::fill_measure(base.measure);
+    usable.push_back(&base);
+    if (f.avx2 && f.fma && f.f16c) {
+      avx2 = base;
+      avx2.name = "avx2";
+      avx2::fill_pointwise(avx2.pointwise);
+      avx2::fill_rows(avx2.rows);
+      avx2::fill_product(avx2.product);
+      avx2::fill_attention(avx2.attention);
+      avx2::fill_measure(avx2.measure);
+      usable.push_back(&avx2);
+    }
+    if (f.avx512 && usable.size() == 2) {
+      avx512 = avx2;
+      avx512.name = "avx512";
+      avx512::fill_pointwise(avx512.pointwise);
+      avx512::fill_rows(avx512.rows);
+      avx512::fill_product(avx512.product);
+      avx512::fill_attention(avx512.attention);
+      avx512::fill_measure(avx512.measure);
+      usable.push_back(&avx512);
+    }
+    // Only AMD runs vdpbf16ps at full rate; on Intel it is slower than two f32 multiply-adds.
+    if (f.avx512_bf16 && f.avx512_vnni && f.amd && usable.size() == 3) {
+      avx512bf16 = avx512;
+      avx512bf16.name = "avx512bf16";
+      avx512bf16::fill_product(avx512bf16.product);
+      avx512bf16::fill_attention(avx512bf16.attention);
+      avx512bf16::fill_measure(avx512bf16.measure);
+      usable.push_back(&avx512bf16);
+    }
+    active = usable.back();
+    if (const char* wanted = std::getenv("INTARSIA_ISA"); wanted && *wanted) active = find(wanted);
+  }
+
+  const Kernels* find(std::string_view name) const {
+    std::string known;
+    for (const Kernels* k : usable) {
+      if (name == k->name) return k;
+      known += known.empty() ? k->name : std::string(", ") + k->name;
+    }
+    fail_hint("this cpu runs: " + known, "rung \"{}\" is not available on this cpu", name);
+  }
+};
+
+Rungs& all() {
+  static Rungs rungs;
+  return rungs;
+}
+
+}  // namespace
+
+const Cpu& cpu() {
+  static const Cpu found = detect();
+  return found;
+}
+const Kernels& table() { return *all().active; }
+std::span<const Kernels* const> rungs() { return all().usable; }
+void use_rung(std::string_view name) { all().active = all().find(name); }
+
+}  // namespace intarsia::kernel

@@ -1,0 +1,25 @@
+// The table of range kernels and the rungs that fill it. A rung is one compilation of the files in kernel/cpu
+// into a namespace of its name; each fills the slots it improves, over those of the rungs below: base < avx2
+// < avx512 < avx512bf16 (AMD). INTARSIA_ISA=avx2 forces one. Range kernels are single-threaded and take raw
+// pointers; threads and arrays are the business of the adapters in kernel/*.cpp.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "kernel/slots.h"
+
+namespace intarsia::kernel {
+
+const Kernels& table();                   // of the active rung
+std::span<const Kernels* const> rungs();  // those that this cpu can run, lowest first
+// Makes a rung active; throws if this cpu lacks it. Tests walk all of them. Not while other threads compute.
+void use_rung(std::string_view name);
+
+struct Cpu {  // what cpuid says
+  bool avx2, fma, f16c, avx512, avx512_bf16, avx512_vnni, amx_bf16, amx_int8, amd;
+  char brand[49];
+};
+const Cpu& cpu();
+
+}  // namespace intarsia::kernel
