@@ -1,0 +1,273 @@
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "core/fail.h"
+#include "intarsia/tensor.h"
+#include "kernel/kernels.h"
+#include "tensor/sum_to.h"
+
+namespace intarsia {
+
+namespace {
+thread_local bool recording_now = true;
+std::atomic<uint64_t> node_order{1};
+
+// A leaf: it only holds its gradient.
+struct Leaf final : detail::Node {
+  void backward(const Array&, Gradients&) override {}
+  void forget() override {}
+  size_t bytes() const override { return sizeof *this; }
+};
+}  // namespace
+
+namespace detail {
+
+void retain(Node* node) { node->references.fetch_add(1, std::memory_order_relaxed); }
+
+// A long chain of nodes must not be freed by recursion: the inputs of a dying node are queued instead.
+void release(Node* node) {
+  if (node->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  thread_local std::vector<Node*> dying;
+  thread_local bool draining = false;
+  dying.push_back(node);
+  if (draining) return;
+  draining = true;
+  while (!dying.empty()) {
+    Node* dead = dying.back();
+    dying.pop_back();
+    const size_t size = dead->bytes();
+    dead->~Node();
+    free_node_memory(dead, size);
+  }
+  draining = false;
+}
+
+Node* start_node(Node* node, const char* op, const Array& y, const Tensor* const* inputs, int count) {
+  if (count > Node::max_inputs)
+    fail("{}: {} inputs were recorded, at most {} are supported", op, count, Node::max_inputs);
+  node->op = op;
+  node->dtype = y.dtype();
+  node->shape = y.shape();
+  node->order = node_order.fetch_add(1, std::memory_order_relaxed);
+  node->input_count = static_cast<int8_t>(count);
+  for (int i = 0; i < count; i++) node->input[i] = inputs[i]->node();
+  return node;
+}
+
+}  // namespace detail
+
+using detail::Node;
+using detail::NodeRef;
+
+bool recording() { return recording_now; }
+NoGradient::NoGradient() : before_(recording_now) { recording_now = false; }
+NoGradient::~NoGradient() { recording_now = before_; }
+
+void Saved::stale() { fail("backward: an array that was saved for a gradient has been written since"); }
+
+Array Tensor::gradient() const { return node_ ? node_->gradient : Array(); }
+void Tensor::clear_gradient() const {
+  if (node_) node_->gradient = Array();
+}
+
+double Tensor::item() const {
+  if (array_.size() != 1) fail("item: shape is {}, expected one element", shape().text());
+  return *kernel::cast(array_, DType::f64).data<double>();
+}
+
+Tensor parameter(Array value) {
+  const DType dtype = value.dtype();
+  return parameter(std::move(value), dtype);
+}
+
+Tensor parameter(Array value, DType gradient_dtype) {
+  if (!is_float(value.dtype()) || !is_float(gradient_dtype))
+    fail("parameter: type is {} with gradients in {}, expected floats", info(value.dtype()).name,
+         info(gradient_dtype).name);
+  auto* node = new (detail::node_memory(sizeof(Leaf))) Leaf;
+  node->leaf = true;
+  node->dtype = gradient_dtype;
+  node->shape = value.shape();
+  node->order = 0;
+  return Tensor(std::move(value), NodeRef(node));
+}
+
+Tensor stop_gradient(const Tensor& x) { return Tensor(x.array()); }
+
+Tensor nondifferentiable(const char* op, Array y, std::initializer_list<const Tensor*> inputs) {
+  Tensor result = record(op, std::move(y), inputs, [](const Array&, Gradients&) {});
+  if (result.node()) result.node()->refuses = true;
+  return result;
+}
+
+void Gradients::add(int input, Array gradient) {
+  if (!needs(input)) return;
+  Node& target = *node_.input[input].get();
+  gradient = detail::sum_to(gradient, target.shape, target.dtype);
+  if (!target.gradient) {
+    target.gradient = std::move(gradient);
+  } else if (target.gradient.unique() && target.gradient.contiguous()) {
+    kernel::accumulate(target.gradient, gradient);
+  } else {  // somebody else holds this array (the same gradient given to two inputs): leave theirs alone
+    Array sum = Array::empty(target.shape, target.dtype);
+    kernel::copy(target.gradient, sum);
+    kernel::accumulate(sum, gradient);
+    target.gradient = std::move(sum);
+  }
+}
+
+namespace {
+
+// All nodes that the loss depends on, the latest first; inputs always come after what uses them.
+std::vector<NodeRef> nodes_below(const NodeRef& root) {
+  std::vector<NodeRef> nodes{root}, queue{root};
+  root->found = true;  // marks what was found; cleared below
+  while (!queue.empty()) {
+    const NodeRef node = queue.back();
+    queue.pop_back();
+    for (int i = 0; i < node->input_count; i++) {
+      const NodeRef& in = node->input[i];
+      if (!in || in->found) continue;
+      in->found = true;
+      nodes.push_back(in);
+      if (!in->leaf) queue.push_back(in);
+    }
+  }
+  for (const NodeRef& n : nodes) n->found = false;
+  std::sort(nodes.begin(), nodes.end(),
+            [](const NodeRef& a, const NodeRef& b) { return a->order > b->order; });
+  return nodes;
+}
+
+// Runs the backward of every node that got a gradient, the latest first. If one throws, no inner node keeps a
+// gradient that a later call would add to. `seen`, if given, is shown each gradient when it is complete.
+void sweep(std::vector<NodeRef>& nodes, bool keep,
+           const std::function<void(const Node&, const Array&)>& seen = {}) {
+  struct ForgetInner {
+    const std::vector<NodeRef>& nodes;
+    ~ForgetInner() {
+      for (const NodeRef& n : nodes)
+        if (n && !n->leaf) n->gradient = Array();
+    }
+  } cleanup{nodes};
+  NoGradient inner;
+  for (NodeRef& ref : nodes) {
+    Node& node = *ref.get();
+    if (!node.gradient) continue;
+    if (seen) seen(node, node.gradient);
+    if (node.leaf) continue;
+    const Array dy = kernel::contiguous(std::exchange(node.gradient, Array()));
+    Gradients dx(node);
+    node.backward(dy, dx);
+    if (keep) continue;
+    node.forget();
+    node.spent = true;
+    for (int i = 0; i < node.input_count; i++) node.input[i] = NodeRef();
+    ref = NodeRef();  // what only this node kept alive can be used again at once
+  }
+}
+
+// Refuses graphs that cannot be walked before anything is computed.
+void check_nodes(const std::vector<NodeRef>& nodes) {
+  for (const NodeRef& n : nodes) {
+    if (n->spent)
+      fail("backward: the graph of {} was used already; call grad(..., keep = true) to use it twice", n->op);
+    if (n->refuses)
+      fail("backward: {} has no gradient; use stop_gradient(x) where none is meant to flow", n->op);
+  }
+}
+
+std::vector<NodeRef> start(const Tensor& loss, const char* who) {
+  if (!recording_now)
+    fail("{}: called inside a backward or under NoGradient; gradients of gradients are not supported", who);
+  if (!loss.node()) fail("{}: the loss depends on no parameter", who);
+  if (loss.array().size() != 1)
+    fail("{}: the loss has shape {}, expected one element", who, loss.shape().text());
+  std::vector<NodeRef> nodes = nodes_below(loss.node());
+  check_nodes(nodes);
+  Array seed = Array::empty(loss.shape(), loss.node()->dtype);
+  kernel::fill(seed, 1);
+  loss.node()->gradient = std::move(seed);
+  return nodes;
+}
+
+}  // namespace
+
+void backward(const Tensor& loss) {
+  std::vector<NodeRef> nodes = start(loss, "backward");
+  sweep(nodes, false);
+}
+
+std::vector<Array> grad(const Tensor& loss, std::span<const Tensor> wrt, bool keep) {
+  for (const Tensor& t : wrt)
+    if (!t.node()) fail("grad: one of the tensors asked for needs no gradient");
+  if (!loss.node()) fail("grad: the loss depends on no parameter");
+  // The parameters' own gradients are put aside and come back at the end, whatever happens.
+  struct Aside {
+    std::vector<std::pair<NodeRef, Array>> kept;
+    ~Aside() {
+      for (auto& [node, gradient] : kept) node->gradient = std::move(gradient);
+    }
+  } aside;
+  for (const NodeRef& n : nodes_below(loss.node()))
+    if (n->leaf) aside.kept.emplace_back(n, std::exchange(n->gradient, Array()));
+
+  std::vector<NodeRef> nodes = start(loss, "grad");
+  std::vector<Array> result(wrt.size());
+  sweep(nodes, keep, [&](const Node& node, const Array& dy) {
+    for (size_t i = 0; i < wrt.size(); i++)
+      if (wrt[i].node().get() == &node) result[i] = dy;
+  });
+  for (size_t i = 0; i < wrt.size(); i++)
+    if (!result[i]) result[i] = Array::zeros(wrt[i].shape(), wrt[i].node()->dtype);
+  return result;
+}
+
+namespace {
+
+// Runs f on fresh leaves in place of `inputs`, this time recording, and sends dy back through it.
+void replay(const std::function<Tensor(std::span<const Tensor>)>& f, const std::vector<Tensor>& inputs,
+            const Array& dy, Gradients& dx) {
+  std::vector<Tensor> fresh;
+  for (int i = 0; i < static_cast<int>(inputs.size()); i++) {
+    const Array& value = inputs[static_cast<size_t>(i)].array();
+    fresh.push_back(dx.needs(i) ? parameter(value, dx.dtype(i)) : Tensor(value));
+  }
+  struct Record {
+    bool before = std::exchange(recording_now, true);
+    ~Record() { recording_now = before; }
+  };
+  Tensor y;
+  {
+    Record on;
+    y = f(fresh);
+  }
+  if (!y.node()) return;
+  std::vector<NodeRef> nodes = nodes_below(y.node());
+  check_nodes(nodes);
+  y.node()->gradient = dy;
+  sweep(nodes, false);
+  for (int i = 0; i < static_cast<int>(fresh.size()); i++)
+    if (Array g = fresh[static_cast<size_t>(i)].gradient()) dx.add(i, std::move(g));
+}
+
+}  // namespace
+
+Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& f, std::vector<Tensor> inputs) {
+  Tensor y;
+  {
+    NoGradient no_tape;
+    y = f(inputs);
+  }
+  std::vector<const Tensor*> recorded;
+  for (const Tensor& t : inputs) recorded.push_back(&t);
+  // The inputs are kept without their nodes, so that the closure does not hold the graph behind it.
+  std::vector<Tensor> values;
+  for (const Tensor& t : inputs) values.push_back(stop_gradient(t));
+  return record(
+      "recompute", y.array(), recorded,
+      [f, values = std::move(values)](const Array& dy, Gradients& dx) { replay(f, values, dy, dx); });
+}
+
+}  // namespace intarsia
