@@ -29,8 +29,9 @@ int available_processors() {
 
 thread_local bool inside = false;  // this thread is running a part: nested calls run inline
 
-// Workers spin for 200 microseconds after a job, then sleep until the next one. The caller takes parts too,
-// so a job on two threads wakes one worker.
+// Workers spin for 200 microseconds after a job, then sleep until the next one. Parts are claimed one by one,
+// by the caller too, and the caller waits for claimed parts only: a worker that the system does not let run
+// delays nobody.
 class Workers {
  public:
   ~Workers() { stop(); }
@@ -38,20 +39,28 @@ class Workers {
   void run(int parts, void (*call)(void*, int), void* context) {
     std::unique_lock busy(one_job_, std::try_to_lock);
     if (!busy) {  // another thread of the program computes: this one does its work alone
+      DenormalsOff guard;
       for (int part = 0; part < parts; part++) call(context, part);
       return;
     }
     start(thread_count() - 1);
-    call_ = call;
-    context_ = context;
+    const uint32_t job = job_.load(std::memory_order_relaxed) + 1;
     error_ = nullptr;
-    parts_ = parts;
-    left_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
-    next_.store(0, std::memory_order_relaxed);
-    job_.fetch_add(1, std::memory_order_seq_cst);
+    call_.store(call, std::memory_order_relaxed);
+    context_.store(context, std::memory_order_relaxed);
+    parts_.store(static_cast<uint32_t>(parts), std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
+    ticket_.store(uint64_t{job} << 32, std::memory_order_release);
+    job_.store(job, std::memory_order_seq_cst);
     if (sleeping_.load(std::memory_order_seq_cst) > 0) job_.notify_all();
-    work();
-    while (left_.load(std::memory_order_acquire) > 0) _mm_pause();
+    work(job);
+    for (int spins = 0; done_.load(std::memory_order_acquire) < static_cast<uint32_t>(parts); spins++) {
+      if (spins < 2000)
+        _mm_pause();
+      else
+        sched_yield();  // the worker may need this very processor
+    }
+    ticket_.store(uint64_t{job} << 32 | closed, std::memory_order_release);
     if (error_) std::rethrow_exception(error_);
   }
 
@@ -72,6 +81,8 @@ class Workers {
   }
 
  private:
+  static constexpr uint32_t closed = UINT32_MAX;
+
   void start(int wanted) {
     if (static_cast<int>(threads_.size()) == wanted) return;
     stop();
@@ -79,17 +90,30 @@ class Workers {
     for (int i = 0; i < wanted; i++) threads_.emplace_back([this, now] { serve(now); });
   }
 
-  void work() {
+  // Claims parts of `job` until there are none. The ticket holds the job's number above the next part's. What
+  // a job consists of is read before a part is claimed; the claim fails if the job has ended since, so a late
+  // worker can neither run a part of another job nor use one job's part with another's function.
+  void work(uint32_t job) {
     const bool outer = inside;
     inside = true;
     DenormalsOff guard;
-    for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    for (;;) {
+      const auto call = call_.load(std::memory_order_relaxed);
+      void* context = context_.load(std::memory_order_relaxed);
+      const uint32_t parts = parts_.load(std::memory_order_relaxed), part = static_cast<uint32_t>(ticket);
+      if (ticket >> 32 != job || part >= parts) break;
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                         std::memory_order_acquire))
+        continue;
       try {
-        call_(context_, part);
+        call(context, static_cast<int>(part));
       } catch (...) {
         std::lock_guard hold(error_lock_);
         if (!error_) error_ = std::current_exception();
       }
+      done_.fetch_add(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
     }
     inside = outer;
   }
@@ -107,19 +131,20 @@ class Workers {
       }
       if (quit_.load(std::memory_order_acquire)) return;
       seen = job;
-      work();
-      left_.fetch_sub(1, std::memory_order_release);
+      work(job);
     }
   }
 
   std::mutex one_job_, error_lock_;
   std::vector<std::thread> threads_;
-  std::atomic<uint32_t> job_{0};
-  std::atomic<int> next_{0}, left_{0}, sleeping_{0};
+  alignas(64) std::atomic<uint32_t> job_{0};
+  std::atomic<int> sleeping_{0};
   std::atomic<bool> quit_{false};
-  void (*call_)(void*, int) = nullptr;
-  void* context_ = nullptr;
-  int parts_ = 0;
+  std::atomic<void (*)(void*, int)> call_{nullptr};
+  std::atomic<void*> context_{nullptr};
+  std::atomic<uint32_t> parts_{0};
+  alignas(64) std::atomic<uint64_t> ticket_{closed};
+  alignas(64) std::atomic<uint32_t> done_{0};
   std::exception_ptr error_;
 };
 
