@@ -130,6 +130,9 @@ class Gradients {
   DType dtype(int input) const { return node_.input[input]->dtype; }  // wanted; any float type is accepted
   const Shape& shape(int input) const { return node_.input[input]->shape; }
   void add(int input, Array gradient);  // ignored where not needed
+  // Adds to a part only: `part` cuts a view out of any array of the input's shape, `gradient` has the view's
+  // shape.
+  void add_part(int input, const std::function<Array(const Array&)>& part, const Array& gradient);
 
  private:
   detail::Node& node_;

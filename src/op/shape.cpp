@@ -60,12 +60,8 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
     strides[a] *= step;
     return from.view(shape, strides, offset);
   };
-  return record(tag::slice, part(x.array()), {&x}, [part, from = x.shape()](const Array& dy, Gradients& dx) {
-    Array whole = Array::zeros(from, dy.dtype());
-    Array region = part(whole);
-    kernel::copy(dy, region);
-    dx.add(0, std::move(whole));
-  });
+  return record(tag::slice, part(x.array()), {&x},
+                [part](const Array& dy, Gradients& dx) { dx.add_part(0, part, dy); });
 }
 
 Tensor concat(std::span<const Tensor> parts, int axis) {

@@ -101,20 +101,43 @@ Tensor nondifferentiable(const char* op, Array y, std::initializer_list<const Te
   return result;
 }
 
+namespace {
+
+// Makes the gradient of a node an array of its own that may be written.
+void own(Node& target) {
+  if (target.gradient.unique() && target.gradient.contiguous()) return;
+  Array copy = Array::empty(target.shape, target.dtype);
+  kernel::copy(target.gradient, copy);
+  target.gradient = std::move(copy);
+}
+
+}  // namespace
+
 void Gradients::add(int input, Array gradient) {
   if (!needs(input)) return;
   Node& target = *node_.input[input].get();
   gradient = detail::sum_to(gradient, target.shape, target.dtype);
   if (!target.gradient) {
     target.gradient = std::move(gradient);
-  } else if (target.gradient.unique() && target.gradient.contiguous()) {
-    kernel::accumulate(target.gradient, gradient);
-  } else {  // somebody else holds this array (the same gradient given to two inputs): leave theirs alone
-    Array sum = Array::empty(target.shape, target.dtype);
-    kernel::copy(target.gradient, sum);
-    kernel::accumulate(sum, gradient);
-    target.gradient = std::move(sum);
+    return;
   }
+  own(target);
+  kernel::accumulate(target.gradient, gradient);
+}
+
+void Gradients::add_part(int input, const std::function<Array(const Array&)>& part, const Array& gradient) {
+  if (!needs(input)) return;
+  Node& target = *node_.input[input].get();
+  if (!target.gradient) {
+    target.gradient = Array::zeros(target.shape, target.dtype);
+    Array region = part(target.gradient);
+    kernel::copy(gradient, region);
+    return;
+  }
+  own(target);
+  Array region = part(target.gradient);
+  const Array terms[] = {region, gradient};
+  kernel::copy(kernel::pointwise(kernel::Formula::add, terms, target.dtype), region);
 }
 
 namespace {
