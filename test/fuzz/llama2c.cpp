@@ -1,0 +1,9 @@
+#include "data/llama2c.h"
+
+#include "touch.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace intarsia;
+  fuzz::run(data, size, [](const auto& file) { return fuzz::touch(parse_llama2c(file).tensors); });
+  return 0;
+}
