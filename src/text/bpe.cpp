@@ -1,0 +1,178 @@
+#include "text/bpe.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <queue>
+#include <random>
+
+#include "core/fail.h"
+#include "data/file.h"
+
+namespace intarsia {
+
+const uint64_t MergeTable::seed_ = [] {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}();
+
+MergeTable::MergeTable(std::span<const Merge> merges) {
+  slots_.assign(std::bit_ceil(2 * merges.size() + 2), Slot{});
+  mask_ = slots_.size() - 1;
+  for (const Merge& merge : merges) {
+    const uint64_t pair = uint64_t{static_cast<uint32_t>(merge.left)} << 32 | static_cast<uint32_t>(merge.right);
+    size_t at = slot_of(pair);
+    while (slots_[at].merge.rank != none && slots_[at].pair != pair) at = (at + 1) & mask_;
+    slots_[at] = {pair, {merge.rank, merge.result}};
+  }
+}
+
+std::vector<Merge> MergeTable::list() const {
+  std::vector<Merge> merges;
+  for (const Slot& slot : slots_) {
+    if (slot.merge.rank == none) continue;
+    const auto left = static_cast<int32_t>(slot.pair >> 32), right = static_cast<int32_t>(slot.pair);
+    merges.push_back({left, right, slot.merge.result, slot.merge.rank});
+  }
+  std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
+    return std::tie(a.rank, a.left, a.right) < std::tie(b.rank, b.left, b.right);
+  });
+  return merges;
+}
+
+Bpe::Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options)
+    : words_(std::move(words)),
+      merges_(merges),
+      options_(options),
+      whole_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(words_->size()))) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const char text = static_cast<char>(byte);
+    byte_ids_[byte] = words_->find({&text, 1});
+  }
+}
+
+bool Bpe::find_out(int32_t id, std::string_view word) const {
+  Ids ids;
+  merge(word, ids);
+  const bool whole = ids.size() == 1 && ids[0] == id;
+  whole_[id].store(whole ? 2 : 1, std::memory_order_relaxed);
+  return whole;
+}
+
+void Bpe::merge(std::string_view word, Ids& out) const {
+  constexpr size_t few = 48;
+  if (word.size() <= few) {
+    int32_t ids[few];
+    const size_t count = merge_few(ids, first_symbols(word, ids));
+    out.insert(out.end(), ids, ids + count);
+    return;
+  }
+  const size_t before = out.size();
+  out.resize(before + word.size());
+  const size_t count = first_symbols(word, out.data() + before);
+  out.resize(before + (count <= few ? merge_few(out.data() + before, count) : merge_many(out.data() + before, count)));
+}
+
+// At most one id a byte.
+size_t Bpe::first_symbols(std::string_view word, int32_t* out) const {
+  size_t count = 0;
+  if (options_.symbols == Symbols::bytes) {
+    for (const char c : word) {
+      const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+      if (id >= 0) out[count++] = id;
+    }
+    return count;
+  }
+  bool after_unknown = false;
+  for (size_t at = 0; at < word.size();) {
+    // A byte that starts no character stands for itself.
+    const size_t length = std::max<size_t>(1, character_length(word.substr(at, 4)));
+    const std::string_view character = word.substr(at, length);
+    at += length;
+    const int32_t id = words_->find(character);
+    if (id >= 0) {
+      out[count++] = id;
+      after_unknown = false;
+      continue;
+    }
+    const auto has_id = [&](char c) { return options_.fallback.bytes[static_cast<unsigned char>(c)] >= 0; };
+    if (std::all_of(character.begin(), character.end(), has_id)) {
+      for (const char c : character) out[count++] = options_.fallback.bytes[static_cast<unsigned char>(c)];
+      after_unknown = false;
+      continue;
+    }
+    if (options_.fallback.unknown < 0)
+      fail_hint("train the tokenizer on text that holds it", "tokenizer: the character {} is not in its vocabulary",
+                quote(character));
+    if (!(options_.fallback.fuse && after_unknown)) out[count++] = options_.fallback.unknown;
+    after_unknown = true;
+  }
+  return count;
+}
+
+// Few symbols: the ranks of all pairs in a row, the least one searched again after each merge.
+size_t Bpe::merge_few(int32_t* ids, size_t count) const {
+  MergeTable::Found pairs[64];
+  if (count < 2) return count;
+  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
+  while (count > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < count; ++i) {
+      if (pairs[i].rank < pairs[best].rank) best = i;
+    }
+    if (pairs[best].rank == MergeTable::none) break;
+    ids[best] = pairs[best].result;
+    --count;
+    for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
+    for (size_t i = best; i + 1 < count; ++i) pairs[i] = pairs[i + 1];
+    if (best > 0) pairs[best - 1] = merges_.find(ids[best - 1], ids[best]);
+    if (best + 1 < count) pairs[best] = merges_.find(ids[best], ids[best + 1]);
+  }
+  return count;
+}
+
+// Many symbols: a linked list, and a heap of possible merges: O(n log n) whatever the word is.
+size_t Bpe::merge_many(int32_t* ids, size_t count) const {
+  const auto end = static_cast<uint32_t>(count);
+  if (count >= UINT32_MAX) fail("tokenizer: a word has {} symbols, expected fewer than 2^32", count);
+  std::vector<uint32_t> next(count), previous(count);
+  // A possible merge: rank, then the position of its left symbol.
+  std::vector<uint64_t> first;
+  const auto candidate = [&](uint32_t at) {
+    const uint32_t rank = merges_.find(ids[at], ids[next[at]]).rank;
+    return uint64_t{rank} << 32 | at;
+  };
+  for (uint32_t i = 0; i < end; ++i) {
+    next[i] = i + 1;
+    previous[i] = i - 1;
+  }
+  constexpr uint64_t no_merge = uint64_t{MergeTable::none} << 32;
+  for (uint32_t i = 0; i + 1 < end; ++i) {
+    if (const uint64_t merge = candidate(i); merge < no_merge) first.push_back(merge);
+  }
+  std::priority_queue heap(std::greater<uint64_t>(), std::move(first));
+  constexpr int32_t gone = -1;
+  while (!heap.empty()) {
+    const uint64_t top = heap.top();
+    heap.pop();
+    const auto at = static_cast<uint32_t>(top);
+    // Out of date if its symbols have changed since.
+    if (ids[at] == gone || next[at] == end) continue;
+    const uint32_t right = next[at];
+    const MergeTable::Found merge = merges_.find(ids[at], ids[right]);
+    if (merge.rank != top >> 32) continue;
+    ids[at] = merge.result;
+    ids[right] = gone;
+    next[at] = next[right];
+    if (next[at] != end) {
+      previous[next[at]] = at;
+      if (const uint64_t following = candidate(at); following < no_merge) heap.push(following);
+    }
+    if (at > 0) {
+      if (const uint64_t before = candidate(previous[at]); before < no_merge) heap.push(before);
+    }
+  }
+  return static_cast<size_t>(std::remove(ids, ids + count, gone) - ids);
+}
+
+}  // namespace intarsia

@@ -1,0 +1,112 @@
+// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): a word is cut into symbols, and the adjacent pair whose
+// merge has the lowest rank is merged, the leftmost of equal ones first, until no pair can be.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "intarsia/tokenizer.h"
+#include "text/string_table.h"
+
+namespace intarsia {
+
+struct Merge {
+  int32_t left, right, result;
+  uint32_t rank;  // lower first; merges may share a rank
+};
+
+// Pairs of ids to their merge.
+class MergeTable {
+ public:
+  static constexpr uint32_t none = UINT32_MAX;
+  struct Found {
+    uint32_t rank = none;
+    int32_t result = -1;
+  };
+  MergeTable() = default;
+  // Of merges with the same pair the last one counts, as in `tokenizers`.
+  explicit MergeTable(std::span<const Merge> merges);
+  Found find(int32_t left, int32_t right) const {
+    const uint64_t pair = uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+    for (size_t at = slot_of(pair);; at = (at + 1) & mask_) {
+      const Slot& slot = slots_[at];
+      if (slot.pair == pair) return slot.merge;
+      if (slot.merge.rank == none) return {};
+    }
+  }
+  // All of them, by rank.
+  std::vector<Merge> list() const;
+
+ private:
+  struct Slot {
+    uint64_t pair = 0;
+    Found merge;
+  };
+  size_t slot_of(uint64_t pair) const {
+    const auto product = static_cast<unsigned __int128>(pair ^ seed_) * 0x9e3779b97f4a7c15u;
+    return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & mask_;
+  }
+  static const uint64_t seed_;  // see StringTable
+  std::vector<Slot> slots_ = std::vector<Slot>(1);
+  size_t mask_ = 0;
+};
+
+// The model: words to ids. Immutable but for what it remembers about its tokens; safe for many threads at once.
+class Bpe {
+ public:
+  // How a word is cut into its first symbols.
+  enum class Symbols {
+    bytes,       // every byte is one; a byte that the vocabulary lacks is left out, as `tokenizers` does
+    characters,  // every character; see Fallback
+  };
+  struct Fallback {
+    std::array<int32_t, 256> bytes;  // ids for the bytes of an unknown character; -1: none
+    int32_t unknown = -1;            // id of an unknown character; -1: it is an error
+    bool fuse = false;               // neighbouring unknown characters make one id
+    Fallback() { bytes.fill(-1); }
+  };
+  struct Options {
+    Symbols symbols = Symbols::bytes;
+    Fallback fallback;
+    bool ignore_merges = false;  // a word that is a token is taken whole, whether or not merges make it
+  };
+
+  // `words`: the bytes of each token, indexed where a word may be that token.
+  Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options);
+
+  // Appends the ids of one word.
+  void encode(std::string_view word, Ids& out) const {
+    if (const int32_t id = words_->find(word); id >= 0 && makes(id, word)) {
+      out.push_back(id);
+    } else {
+      merge(word, out);
+    }
+  }
+  const Options& options() const { return options_; }
+  const MergeTable& merges() const { return merges_; }
+
+ private:
+  // Whether the word `id` comes out as that one id; found out at the first call and remembered.
+  bool makes(int32_t id, std::string_view word) const {
+    if (options_.ignore_merges) return true;
+    const uint8_t known = whole_[id].load(std::memory_order_relaxed);
+    return known ? known == 2 : find_out(id, word);
+  }
+  bool find_out(int32_t id, std::string_view word) const;
+  void merge(std::string_view word, Ids& out) const;
+  size_t first_symbols(std::string_view word, int32_t* out) const;
+  size_t merge_few(int32_t* ids, size_t count) const;
+  size_t merge_many(int32_t* ids, size_t count) const;
+
+  std::shared_ptr<const StringTable> words_;
+  MergeTable merges_;
+  Options options_;
+  std::array<int32_t, 256> byte_ids_;
+  std::unique_ptr<std::atomic<uint8_t>[]> whole_;  // 0 unknown, 1 no, 2 yes
+};
+
+}  // namespace intarsia

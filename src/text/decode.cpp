@@ -1,0 +1,30 @@
+#include <utility>
+
+#include "intarsia/tokenizer.h"
+#include "text/unicode.h"
+
+namespace intarsia {
+
+std::string_view Tokenizer::bytes_after(int32_t, int32_t id, bool special) const { return bytes(id, special); }
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool special) const {
+  std::string text;
+  int32_t previous = text_start;
+  for (const int32_t id : ids) {
+    text += bytes_after(previous, id, special);
+    previous = id;
+  }
+  return text;
+}
+
+std::string StreamDecoder::feed(int32_t id) {
+  pending_ += tokenizer_->bytes_after(previous_, id);
+  previous_ = id;
+  std::string complete = pending_.substr(0, pending_.size() - unfinished_suffix(pending_));
+  pending_.erase(0, complete.size());
+  return complete;
+}
+
+std::string StreamDecoder::flush() { return std::exchange(pending_, {}); }
+
+}  // namespace intarsia

@@ -1,0 +1,36 @@
+#include "text/sentencepiece_bpe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/fail.h"
+
+namespace intarsia {
+
+std::vector<Merge> merges_by_score(const TokenizerParts& parts, std::span<const float> scores) {
+  const std::vector<bool> plain = plain_tokens(parts);
+  std::vector<int32_t> order;
+  for (int32_t id = 0; id < parts.pieces.size(); ++id) {
+    if (!plain[id]) continue;
+    if (!std::isfinite(scores[id])) fail("{}: the score of token {} is not a finite number", parts.name, id);
+    order.push_back(id);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return scores[a] > scores[b]; });
+  std::vector<Merge> merges;
+  uint32_t rank = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    const int32_t id = order[i];
+    if (i > 0 && scores[id] != scores[order[i - 1]]) ++rank;
+    const std::string_view piece = parts.pieces[id];
+    // Of equal pieces the first stands for all.
+    if (parts.pieces.find(piece) != id) continue;
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      const int32_t left = parts.pieces.find(piece.substr(0, cut)), right = parts.pieces.find(piece.substr(cut));
+      if (left >= 0 && right >= 0 && plain[left] && plain[right]) merges.push_back({left, right, id, rank});
+    }
+  }
+  return merges;
+}
+
+}  // namespace intarsia

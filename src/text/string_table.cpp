@@ -1,0 +1,38 @@
+#include "text/string_table.h"
+
+#include <bit>
+#include <limits>
+#include <random>
+
+#include "core/fail.h"
+
+namespace intarsia {
+
+const uint64_t StringTable::seed_ = [] {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}();
+
+void StringTable::push(std::string_view text) {
+  if (text.size() > std::numeric_limits<uint32_t>::max() - text_.size())
+    fail("vocabulary: its strings have more than 4 GiB");
+  text_ += text;
+  ends_.push_back(static_cast<uint32_t>(text_.size()));
+}
+
+void StringTable::reserve_slots(size_t count) {
+  const size_t slots = std::bit_ceil(2 * count + 2);
+  slots_.assign(slots, Slot{});
+  mask_ = slots - 1;
+}
+
+void StringTable::insert(int32_t id) {
+  const std::string_view text = (*this)[id];
+  if (find(text) >= 0) return;
+  const uint64_t key = key_of(text);
+  size_t at = slot_of(key, text.size());
+  while (slots_[at].id >= 0) at = (at + 1) & mask_;
+  slots_[at] = {key, id, static_cast<uint32_t>(text.size())};
+}
+
+}  // namespace intarsia

@@ -1,0 +1,189 @@
+#include "text/tokenizer_gguf.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/fail.h"
+#include "data/file.h"
+#include "data/json.h"
+#include "text/pipeline.h"
+#include "text/sentencepiece_bpe.h"
+
+namespace intarsia {
+
+namespace {
+
+// tokenizer.ggml.token_type
+enum Kind : int64_t { normal = 1, unknown = 2, control = 3, user_defined = 4 };
+
+constexpr std::string_view byte_level_decoder = R"({"type":"ByteLevel"})";
+
+std::string split_by(std::string_view pattern) {
+  const Json split = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  return Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}.dump();
+}
+
+// A name of tokenizer.ggml.pre and the pre-tokenizer that it stands for in llama.cpp.
+struct Pre {
+  std::vector<std::string_view> names;
+  std::string pre_tokenizer;
+  bool ignore_merges = false;
+};
+
+std::vector<Pre> known_pres() {
+  const std::string gpt2 = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})";
+  const std::string digits_then_gpt2 =
+      R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)" + gpt2 + "]}";
+  return {
+      {{"gpt-2", "phi-2"}, gpt2},
+      {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"}, digits_then_gpt2},
+      {{"llama-bpe", "llama3", "llama-v3"}, split_by(patterns::llama3), true},
+      {{"qwen2", "deepseek-r1-qwen"}, split_by(patterns::qwen2)},
+  };
+}
+
+void choose_pre(const Gguf& file, TokenizerParts& parts) {
+  const std::string_view wanted = file.text("tokenizer.ggml.pre", "gpt-2");
+  std::string names;
+  for (const Pre& pre : known_pres()) {
+    for (const std::string_view name : pre.names) {
+      if (name == wanted) {
+        parts.components.pre_tokenizer = pre.pre_tokenizer;
+        parts.components.decoder = byte_level_decoder;
+        parts.model.ignore_merges = pre.ignore_merges;
+        return;
+      }
+      names += names.empty() ? "" : ", ";
+      names += name;
+    }
+  }
+  fail("{}: tokenizer.ggml.pre is {}, which is not known; known are {}", parts.name, quote(wanted), names);
+}
+
+void read_merges(const Gguf& file, TokenizerParts& parts) {
+  uint32_t rank = 0;
+  for (const std::string_view text : file.at("tokenizer.ggml.merges").texts()) {
+    // A space inside a piece would be in GPT-2's alphabet; the first one after the first byte divides the two.
+    const size_t space = text.find(' ', 1);
+    if (space == std::string_view::npos)
+      fail("{}: tokenizer.ggml.merges[{}] is {}, expected two pieces", parts.name, rank, quote(text));
+    const std::string_view left = text.substr(0, space), right = text.substr(space + 1);
+    const auto id_of = [&](std::string_view piece) {
+      const int32_t id = parts.pieces.find(piece);
+      if (id < 0)
+        fail("{}: tokenizer.ggml.merges[{}] names {}, which is not among the tokens", parts.name, rank, quote(piece));
+      return id;
+    };
+    const std::string joined = std::string(left) + std::string(right);
+    parts.merges.push_back({id_of(left), id_of(right), id_of(joined), rank++});
+  }
+}
+
+void read_tokens(const Gguf& file, TokenizerParts& parts) {
+  const std::vector<std::string_view> tokens = file.at("tokenizer.ggml.tokens").texts();
+  const GgufValue* types = file.find("tokenizer.ggml.token_type");
+  const std::vector<int64_t> kinds = types ? types->integers() : std::vector<int64_t>(tokens.size(), normal);
+  if (tokens.empty()) fail("{}: tokenizer.ggml.tokens is empty", parts.name);
+  if (kinds.size() != tokens.size())
+    fail("{}: tokenizer.ggml.token_type has {} values, expected {}, one a token", parts.name, kinds.size(), tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    parts.pieces.push(tokens[i]);
+    parts.in_vocabulary.push_back(true);
+    const bool special = kinds[i] == control || kinds[i] == unknown;
+    if (tokens[i].empty() || !(special || kinds[i] == user_defined)) continue;
+    AddedToken added;
+    added.text = tokens[i];
+    added.id = static_cast<int32_t>(i);
+    added.special = special;
+    parts.added.push_back(std::move(added));
+  }
+  parts.pieces.index([&](int32_t id) { return !parts.pieces[id].empty(); });
+}
+
+void read_sentencepiece(const Gguf& file, TokenizerParts& parts) {
+  const std::vector<float> scores = file.at("tokenizer.ggml.scores").numbers();
+  if (scores.size() != static_cast<size_t>(parts.pieces.size()))
+    fail("{}: tokenizer.ggml.scores has {} values, expected {}, one a token", parts.name, scores.size(),
+         parts.pieces.size());
+  for (int32_t id = 0; id < parts.pieces.size(); ++id) {
+    if (parts.pieces[id].size() > scored_token_limit)
+      fail("{}: token {} has {} bytes, expected at most {}", parts.name, id, parts.pieces[id].size(), scored_token_limit);
+  }
+  parts.merges = merges_by_score(parts, scores);
+  bool all_bytes = true;
+  for (int value = 0; value < 256; ++value) {
+    const int32_t id = parts.pieces.find(fmt::format("<0x{:02X}>", value));
+    parts.model.fallback.bytes[value] = id;
+    all_bytes &= id >= 0;
+  }
+  if (!all_bytes) {
+    const int64_t id = file.integer("tokenizer.ggml.unknown_token_id", 0);
+    if (id < 0 || id >= parts.pieces.size())
+      fail("{}: tokenizer.ggml.unknown_token_id is {}, expected 0 to {}", parts.name, id, parts.pieces.size() - 1);
+    parts.model.fallback.unknown = static_cast<int32_t>(id);
+    parts.unknown_piece = parts.pieces[static_cast<int32_t>(id)];
+  }
+  const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix", true);
+  const std::string marks = R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})";
+  parts.components.normalizer =
+      prefix ? R"({"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},)" + marks + "]}" : marks;
+  parts.components.decoder =
+      R"({"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},)"
+      R"({"type":"ByteFallback"},{"type":"Fuse"})";
+  if (prefix) parts.components.decoder += R"(,{"type":"Strip","content":" ","start":1,"stop":0})";
+  parts.components.decoder += "]}";
+}
+
+// Names that models give to the token that ends a turn or a text.
+constexpr std::string_view end_names[] = {"<|im_end|>",   "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>",
+                                          "<end_of_turn>", "<|end|>",    "<|eom_id|>",    "</s>"};
+
+void read_roles(const Gguf& file, Tokenizer& tokenizer) {
+  const auto id_at = [&](const char* key) -> std::optional<int32_t> {
+    const GgufValue* value = file.find(key);
+    if (!value) return std::nullopt;
+    const int64_t id = value->integer();
+    if (id < 0 || id >= tokenizer.size())
+      fail("{}: {} is {}, expected 0 to {}", file.name(), key, id, tokenizer.size() - 1);
+    return static_cast<int32_t>(id);
+  };
+  tokenizer.bos = id_at("tokenizer.ggml.bos_token_id");
+  tokenizer.eos = id_at("tokenizer.ggml.eos_token_id");
+  const bool sentencepiece = file.text("tokenizer.ggml.model", "") == "llama";
+  tokenizer.add_bos = tokenizer.bos && file.boolean("tokenizer.ggml.add_bos_token", sentencepiece);
+  tokenizer.chat_template = file.text("tokenizer.chat_template", "");
+  const auto stop = [&](std::optional<int32_t> id) {
+    if (id && std::find(tokenizer.stop.begin(), tokenizer.stop.end(), *id) == tokenizer.stop.end())
+      tokenizer.stop.push_back(*id);
+  };
+  stop(tokenizer.eos);
+  stop(id_at("tokenizer.ggml.eot_token_id"));
+  stop(id_at("tokenizer.ggml.eom_token_id"));
+  for (const std::string_view name : end_names) {
+    const auto id = tokenizer.id_of(name);
+    if (id && tokenizer.is_special(*id)) stop(id);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> tokenizer_from_gguf(const Gguf& file) {
+  TokenizerParts parts;
+  parts.name = file.name();
+  const std::string_view model = file.at("tokenizer.ggml.model").text();
+  read_tokens(file, parts);
+  if (model == "gpt2") {
+    choose_pre(file, parts);
+    read_merges(file, parts);
+  } else if (model == "llama") {
+    read_sentencepiece(file, parts);
+  } else {
+    fail("{}: tokenizer.ggml.model is {}, which is not known; known are gpt2 and llama", file.name(), quote(model));
+  }
+  auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
+  read_roles(file, *tokenizer);
+  return tokenizer;
+}
+
+}  // namespace intarsia

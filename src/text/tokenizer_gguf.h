@@ -1,0 +1,14 @@
+// The tokenizer in the metadata of a GGUF model (tokenizer.ggml.*).
+#pragma once
+#include <memory>
+
+#include "data/gguf.h"
+#include "intarsia/tokenizer.h"
+
+namespace intarsia {
+
+// tokenizer.ggml.model "gpt2" (byte-level, with the splitter that tokenizer.ggml.pre names) and "llama" (SentencePiece's
+// byte-pair encoding). Nothing of the file is kept.
+std::shared_ptr<const Tokenizer> tokenizer_from_gguf(const Gguf& file);
+
+}  // namespace intarsia

@@ -1,0 +1,125 @@
+#include "text/bpe.h"
+
+#include <random>
+
+#include "golden.h"
+
+namespace intarsia {
+namespace {
+
+// The definition: of all adjacent pairs the one with the lowest rank, the leftmost of equal ones, until none is left.
+Ids merged_by_definition(Ids ids, const std::vector<Merge>& merges) {
+  while (true) {
+    const Merge* best = nullptr;
+    size_t place = 0;
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      for (const Merge& merge : merges) {
+        if (merge.left == ids[i] && merge.right == ids[i + 1] && (!best || merge.rank < best->rank)) {
+          best = &merge;
+          place = i;
+        }
+      }
+    }
+    if (!best) return ids;
+    ids[place] = best->result;
+    ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(place) + 1);
+  }
+}
+
+// A vocabulary of the letters a, b, c and random merges of random pairs.
+struct Made {
+  std::vector<std::string> pieces = {"a", "b", "c"};
+  std::vector<Merge> merges;
+  explicit Made(std::mt19937& random, bool shared_ranks) {
+    for (uint32_t i = 0; i < 40; ++i) {
+      const auto left = static_cast<int32_t>(random() % pieces.size());
+      const auto right = static_cast<int32_t>(random() % pieces.size());
+      const std::string piece = pieces[left] + pieces[right];
+      if (piece.size() > 12 || std::find(pieces.begin(), pieces.end(), piece) != pieces.end()) continue;
+      merges.push_back({left, right, static_cast<int32_t>(pieces.size()), shared_ranks ? i / 4 : i});
+      pieces.push_back(piece);
+    }
+  }
+  Bpe model(bool ignore_merges = false) const {
+    auto words = std::make_shared<StringTable>();
+    for (const std::string& piece : pieces) words->push(piece);
+    words->index([](int32_t) { return true; });
+    Bpe::Options options;
+    options.ignore_merges = ignore_merges;
+    return Bpe(words, merges, options);
+  }
+};
+
+TEST(Bpe, ShortAndLongWordsFollowTheDefinition) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 400; ++round) {
+    const Made made(random, round % 2);
+    const Bpe model = made.model();
+    std::string word(1 + random() % (round % 4 == 0 ? 200 : 30), 'a');
+    for (char& c : word) c = static_cast<char>('a' + random() % (1 + round % 3));
+    Ids symbols;
+    for (const char c : word) symbols.push_back(c - 'a');
+    Ids ids;
+    model.encode(word, ids);
+    ASSERT_EQ(ids, merged_by_definition(symbols, made.merges)) << word;
+  }
+}
+
+TEST(Bpe, AMegabyteOfOneLetterTakesNoQuadraticTime) {
+  std::mt19937 random(2);
+  Made made(random, false);
+  made.pieces = {"a", "b", "c", "aa", "aaaa"};
+  made.merges = {{0, 0, 3, 0}, {3, 3, 4, 1}};
+  Ids ids;
+  made.model().encode(std::string((1 << 20) + 3, 'a'), ids);
+  ASSERT_EQ(ids.size(), (size_t{1} << 18) + 2);
+  EXPECT_EQ(ids.front(), 4);
+  EXPECT_EQ((Ids(ids.end() - 2, ids.end())), (Ids{3, 0}));
+}
+
+TEST(Bpe, AWholeWordIsTakenOnlyIfMergesMakeIt) {
+  std::mt19937 random(3);
+  Made made(random, false);
+  made.pieces = {"a", "b", "c", "abc", "bc"};
+  made.merges = {{1, 2, 4, 0}};
+  Ids by_merges, ignoring;
+  made.model().encode("abc", by_merges);
+  made.model(true).encode("abc", ignoring);
+  EXPECT_EQ(by_merges, (Ids{0, 4}));
+  EXPECT_EQ(ignoring, (Ids{3}));
+}
+
+TEST(Bpe, ABytesWithoutATokenIsLeftOut) {
+  std::mt19937 random(4);
+  Made made(random, false);
+  made.pieces = {"a", "b", "c", "ab"};
+  made.merges = {{0, 1, 3, 0}};
+  Ids ids;
+  made.model().encode("aXb", ids);
+  EXPECT_EQ(ids, (Ids{3})) << "as tokenizers does";
+}
+
+TEST(StringTable, FindsEachStringOfAnyLength) {
+  std::mt19937 random(6);
+  StringTable table;
+  std::vector<std::string> strings;
+  for (int i = 0; i < 3000; ++i) {
+    std::string text(random() % 40, 'x');
+    for (char& c : text) c = static_cast<char>('a' + random() % 2);
+    strings.push_back(text);
+    table.push(text);
+  }
+  EXPECT_EQ(table.find("a"), -1) << "nothing is indexed yet";
+  table.index([](int32_t id) { return id % 3 != 0; });
+  for (int32_t id = 0; id < table.size(); ++id) {
+    EXPECT_EQ(table[id], strings[id]);
+    int32_t first = -1;
+    for (int32_t i = 0; i < table.size() && first < 0; ++i) {
+      if (i % 3 != 0 && strings[i] == strings[id]) first = i;
+    }
+    EXPECT_EQ(table.find(strings[id]), first) << strings[id];
+  }
+}
+
+}  // namespace
+}  // namespace intarsia
