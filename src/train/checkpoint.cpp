@@ -1,0 +1,256 @@
+#include "train/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/fail.h"
+#include "data/json.h"
+#include "data/safetensors.h"
+
+namespace intarsia {
+
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int state_version = 1;
+constexpr const char* manifest_name = "manifest.json";
+
+struct TimeField { const char* name; double TimeRecord::*member; };
+constexpr TimeField time_fields[] = {
+    {"forward", &TimeRecord::forward},     {"backward", &TimeRecord::backward},
+    {"optimizer", &TimeRecord::optimizer}, {"data", &TimeRecord::data},
+    {"evaluation", &TimeRecord::evaluation}, {"checkpoint", &TimeRecord::checkpoint},
+};
+
+std::string name_of(int64_t step) { return fmt::format("step-{:06}", step); }
+
+// The step of "step-000400"; nothing for other names, those of half-written checkpoints among them.
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with("step-") || name.size() < 11 || name.size() > 20) return std::nullopt;
+  const std::string digits = name.substr(5);
+  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+  return std::stoll(digits);
+}
+
+std::vector<fs::path> entries_of(const fs::path& directory) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) entries.push_back(it->path());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+// Checkpoints by name, the newest first.
+std::vector<fs::path> whole_checkpoints(const fs::path& directory) {
+  std::vector<fs::path> found;
+  for (const fs::path& entry : entries_of(directory))
+    if (step_of(entry.filename().string())) found.push_back(entry);
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
+    return *step_of(a.filename().string()) > *step_of(b.filename().string());
+  });
+  return found;
+}
+
+// Puts a file on the disk that was written by somebody who did not sync it.
+void sync_file(const fs::path& path) {
+  FileSystem& files = system_files();
+  const int file = files.open(path.c_str(), O_RDONLY | O_CLOEXEC, 0);
+  if (file < 0) fail("{}: cannot open to sync: {}", path.string(), std::generic_category().message(-file));
+  const int synced = files.fsync(file);
+  files.close(file);
+  if (synced < 0) fail("{}: cannot sync: {}", path.string(), std::generic_category().message(-synced));
+}
+
+// A key of a JSON object; throws with the file's name if it is missing or of another type.
+template <class T>
+T value_of(const Json& object, const char* key, const fs::path& path) {
+  const auto found = object.find(key);
+  if (found == object.end()) fail("{}: has no key \"{}\"", path.string(), key);
+  bool right;
+  if constexpr (std::is_same_v<T, int64_t>) right = found->is_number_integer();
+  else right = found->is_number();
+  if (!right) fail("{}: \"{}\" is {}, expected a number", path.string(), key, found->type_name());
+  return found->template get<T>();
+}
+
+std::optional<double> optional_of(const Json& object, const char* key, const fs::path& path) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return std::nullopt;
+  return value_of<double>(object, key, path);
+}
+
+Json optional_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+}  // namespace
+
+Checkpoints::Checkpoints(const fs::path& run, int64_t keep) : directory_(run / "checkpoints"), keep_(keep) {}
+
+// ---- writing
+
+void Checkpoints::write_into(const fs::path& directory, Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
+                             const TrainState& state) {
+  optimizer.with_masters(model, [&] { intarsia::save(model, &tokenizer, directory); });
+
+  std::vector<ArraySource> moments;
+  for (const Optimizer::Entry& entry : optimizer.entries()) {
+    moments.emplace_back(entry.name + ".m", entry.m);
+    if (entry.v) moments.emplace_back(entry.name + ".v", entry.v);
+  }
+  write_safetensors(directory / "optimizer.safetensors", std::move(moments));
+
+  Json time = Json::object();
+  for (const TimeField& field : time_fields) time[field.name] = state.time.*field.member;
+  const Json json = {{"version", state_version},
+                     {"step", state.step},
+                     {"sample", state.sample},
+                     {"loss", state.loss},
+                     {"validation", optional_json(state.validation)},
+                     {"best", optional_json(state.best)},
+                     {"best_step", state.best_step},
+                     {"evaluated_step", state.evaluated_step},
+                     {"seconds", state.seconds},
+                     {"time", time}};
+  write_file(directory / "state.json", json.dump(2) + "\n");
+
+  // The manifest is the last file: a directory without one was never whole.
+  Json hashes = Json::object();
+  for (const fs::path& entry : entries_of(directory)) {
+    sync_file(entry);
+    hashes[entry.filename().string()] = sha256_file(entry);
+  }
+  write_file(directory / manifest_name, Json{{"sha256", hashes}}.dump(2) + "\n");
+}
+
+void Checkpoints::point(const char* name, const std::string& target) {
+  write_file(directory_ / name, target + "\n");
+}
+
+void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
+                              const TrainState& state) {
+  fs::path temporary = target;
+  temporary += ".tmp";
+  remove_tree(temporary);
+  try {
+    write_into(temporary, model, tokenizer, optimizer, state);
+    rename_path(temporary, target);
+  } catch (...) {
+    // Half a checkpoint on a full disk is in the way. If it cannot be removed either, the first error is the one to tell.
+    try {
+      remove_tree(temporary);
+    } catch (const Error&) {}
+    throw;
+  }
+}
+
+fs::path Checkpoints::save(Model& model, const Tokenizer& tokenizer, Optimizer& optimizer, const TrainState& state) {
+  make_directories(directory_);
+  const fs::path target = directory_ / name_of(state.step);
+  if (!fs::exists(target)) write_whole(target, model, tokenizer, optimizer, state);  // equal steps have equal bits
+  point("last", name_of(state.step));
+  if (state.best_step == state.step) point("best", name_of(state.step));
+  remove_old(state.best_step);
+  return target;
+}
+
+// ---- removing
+
+// A checkpoint loses its name first, so that one that is half removed is not taken for a damaged one.
+void Checkpoints::remove_whole(const fs::path& checkpoint) {
+  fs::path doomed = checkpoint;
+  doomed += ".old.tmp";
+  remove_tree(doomed);
+  rename_path(checkpoint, doomed);
+  remove_tree(doomed);
+}
+
+void Checkpoints::remove_old(int64_t best_step) {
+  int64_t kept = 0;
+  for (const fs::path& checkpoint : whole_checkpoints(directory_)) {
+    if (kept++ < keep_ || *step_of(checkpoint.filename().string()) == best_step) continue;
+    remove_whole(checkpoint);
+  }
+}
+
+// ---- reading
+
+void Checkpoints::verify(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / manifest_name;
+  const Json manifest = read_json(path);
+  const auto hashes = manifest.is_object() ? manifest.find("sha256") : manifest.end();
+  if (!manifest.is_object() || hashes == manifest.end() || !hashes->is_object())
+    fail("{}: expected an object with the key \"sha256\"", path.string());
+  for (const auto& [name, hash] : hashes->items()) {
+    const bool plain_name = name.find('/') == name.npos && name != "." && name != "..";
+    if (!plain_name || !hash.is_string()) fail("{}: the entry {} is no file's hash", path.string(), quote(name));
+    if (sha256_file(checkpoint / name) != hash.get<std::string>())
+      fail("{}: differs from the hash in {}", (checkpoint / name).string(), manifest_name);
+  }
+  for (const char* name : {"config.json", "model.safetensors", "optimizer.safetensors", "state.json"})
+    if (!hashes->contains(name)) fail("{}: has no entry for {}", path.string(), name);
+}
+
+std::optional<fs::path> Checkpoints::newest(const std::function<void(const std::string&)>& warn) const {
+  for (const fs::path& checkpoint : whole_checkpoints(directory_)) {
+    try {
+      verify(checkpoint);
+      return checkpoint;
+    } catch (const Error& error) {
+      warn(fmt::format("{} is damaged ({}); going back to an earlier one", checkpoint.filename().string(), error.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+void Checkpoints::settle(const fs::path& newest, const TrainState& state) {
+  for (const fs::path& entry : entries_of(directory_)) {
+    const std::string name = entry.filename().string();
+    if (name.ends_with(".tmp")) remove_tree(entry);
+    if (const auto step = step_of(name); step && *step > state.step) remove_whole(entry);
+  }
+  point("last", newest.filename().string());
+  if (state.best_step >= 0 && fs::exists(directory_ / name_of(state.best_step))) point("best", name_of(state.best_step));
+  else remove_file(directory_ / "best");
+}
+
+TrainState Checkpoints::read_state(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / "state.json";
+  const Json json = read_json(path);
+  if (!json.is_object()) fail("{}: is {}, expected an object", path.string(), json.type_name());
+  if (const auto version = value_of<int64_t>(json, "version", path); version != state_version)
+    fail("{}: has version {}, this program reads version {}", path.string(), version, state_version);
+  TrainState state;
+  state.step = value_of<int64_t>(json, "step", path);
+  state.sample = value_of<int64_t>(json, "sample", path);
+  if (state.step < 0 || state.sample < 0) fail("{}: step and sample must not be negative", path.string());
+  state.loss = value_of<double>(json, "loss", path);
+  state.validation = optional_of(json, "validation", path);
+  state.best = optional_of(json, "best", path);
+  state.best_step = value_of<int64_t>(json, "best_step", path);
+  state.seconds = value_of<double>(json, "seconds", path);
+  state.evaluated_step = value_of<int64_t>(json, "evaluated_step", path);
+  const auto time = json.find("time");
+  if (time == json.end() || !time->is_object()) fail("{}: has no object \"time\"", path.string());
+  for (const TimeField& field : time_fields) state.time.*field.member = value_of<double>(*time, field.name, path);
+  return state;
+}
+
+void Checkpoints::read_optimizer(const fs::path& checkpoint, const TrainState& state, Optimizer& optimizer) {
+  const fs::path path = checkpoint / "optimizer.safetensors";
+  const Safetensors stored = read_safetensors(path);
+  std::vector<Array> m, v;
+  const auto take = [&](const std::string& name) {
+    const auto found = stored.tensors.find(name);
+    if (found == stored.tensors.end()) fail("{}: has no tensor {}", path.string(), quote(name));
+    return found->second;
+  };
+  for (const Optimizer::Entry& entry : optimizer.entries()) {
+    m.push_back(take(entry.name + ".m"));
+    if (entry.v) v.push_back(take(entry.name + ".v"));
+  }
+  optimizer.restore(state.step, m, v);
+}
+
+}  // namespace intarsia

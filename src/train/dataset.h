@@ -1,0 +1,57 @@
+// The data of a run: its tokenizer, its token shards, and which tokens stand in which batch.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "data/text.h"
+#include "intarsia/tensor.h"
+#include "intarsia/tokenizer.h"
+#include "intarsia/train.h"
+
+namespace intarsia {
+
+// The tokenizer that the recipe asks for: trained on the text, or read from a file. Large texts are sampled.
+std::shared_ptr<const Tokenizer> make_tokenizer(const Recipe& recipe);
+
+// The tokens of the recipe's text in `directory`, made if they are not there yet.
+TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std::filesystem::path& directory,
+                     const std::function<bool()>& cancel);
+
+// A permutation of [0, count), computed point by point from (seed, epoch): a four-round Feistel network (Luby & Rackoff
+// 1988) on the next power of four, walked until it lands inside.
+class Permutation {
+ public:
+  Permutation(uint64_t count, uint64_t seed, uint64_t epoch);
+  uint64_t operator()(uint64_t index) const;
+
+ private:
+  uint64_t count_, seed_, epoch_;
+  int half_bits_;
+};
+
+struct Batch { Tensor ids, targets; };  // i32 [rows, context]; target t is the id that follows id t
+
+// Training samples are numbered from 0 without end; sample s is a pure function of (seed, s), so a run's place in its data is
+// one number. An epoch cuts the training tokens into windows of `context`, from a start that differs from epoch to
+// epoch, and visits each once in random order. Validation windows do not overlap; a shorter rest is left out.
+class Dataset {
+ public:
+  Dataset(TokenShards shards, int64_t context, uint64_t seed);
+  const TokenShards& shards() const { return shards_; }
+  int64_t context() const { return context_; }
+  int64_t windows() const { return windows_; }  // of an epoch
+  int64_t validation_windows() const { return validation_windows_; }
+  int64_t position(int64_t sample) const;  // of a sample's first token
+  Batch training(int64_t sample, int64_t rows) const;
+  Batch validation(int64_t window, int64_t rows) const;
+
+ private:
+  void read_row(int64_t begin, int64_t row, Array& ids, Array& targets) const;
+  TokenShards shards_;
+  int64_t context_, windows_, validation_windows_;
+  uint64_t seed_;
+  mutable std::vector<int32_t> row_;
+};
+
+}  // namespace intarsia

@@ -1,0 +1,23 @@
+// The table of a recipe's keys: reading, writing, command-line assignments, help and defaults all walk it.
+#pragma once
+#include <span>
+#include <variant>
+
+#include "intarsia/train.h"
+
+namespace intarsia {
+
+// Where a key's value lives in a Recipe; its type is the key's type.
+using RecipePlace = std::variant<std::string*, int64_t*, double*, bool*>;
+
+struct RecipeField {
+  const char* key;                   // "optimizer.learning_rate"
+  RecipePlace (*place)(Recipe&);
+  double lowest, highest;            // of a number
+  const char* choices;               // of a text: "cosine linear wsd constant"; empty: any
+  const char* help;
+};
+
+std::span<const RecipeField> recipe_fields();
+
+}  // namespace intarsia
