@@ -297,7 +297,7 @@ INTARSIA_INLINE Float tanh(Float x) {
   const Float a = abs(x), x2 = x * x;
   const Float p = polynomial(x2, -0x1.555532p-2f, 0x1.1106fcp-3f, -0x1.b83738p-5f, 0x1.5207b8p-6f, -0x1.75619ap-8f);
   const Float large = 1 - 2 / (exp(a + a) + 1);
-  return select(a < 0.625f, fma(x2 * x, p, x), copysign(large, x));
+  return copysign(select(a < 0.625f, fma(x2 * a, p, a), large), x);
 }
 
 INTARSIA_INLINE Float erf(Float x) {
@@ -306,7 +306,8 @@ INTARSIA_INLINE Float erf(Float x) {
                              -0x1.a583bcp-11f, 0x1.4d2864p-14f);
   const Float q = polynomial(select(a > 4.f, 4.f, a), 0x1.5d0f68p-13f, 0x1.20b752p+0f, 0x1.4621bcp-1f, 0x1.aa72fcp-4f,
                              -0x1.6d9c48p-6f, 0x1.91caecp-9f, -0x1.9fad52p-13f);
-  return select(a < 0.9f, fma(x, p, x), copysign(1 - exp(-q), x));
+  const Float x8 = x * 8;  // so that x p is no denormal number where x is none
+  return select(a < 0.9f, 0.125f * fma(x8, p, x8), copysign(1 - exp(-q), x));
 }
 
 // The lanes joined pairwise: a fixed order.

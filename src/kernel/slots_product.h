@@ -46,8 +46,9 @@ struct ProductSlots {
   // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel after panel
   // of (word_end - word) * tile_columns words.
   void (*pack)(const Product&, const ProductPart&, uint32_t* packed) = nullptr;
-  // Multiplies with panels that pack() made of the same panels and words.
-  size_t (*packed_scratch)(const Product&, const ProductPart&) = nullptr;  // bytes, 64-byte aligned
+  // Multiplies with panels that pack() made of the same panels and words. The scratch (bytes, 64-byte aligned) suffices
+  // for any part with the same words and no more rows.
+  size_t (*packed_scratch)(const Product&, const ProductPart&) = nullptr;
   void (*multiply_packed)(const Product&, const ProductPart&, const uint32_t* packed, void* scratch) = nullptr;
   // Multiplies and packs on the way, a few panels at a time; all of k.
   size_t (*streamed_scratch)(const Product&, const ProductPart&) = nullptr;

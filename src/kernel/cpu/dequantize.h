@@ -159,6 +159,119 @@ inline void dequantize_q6_k(const uint8_t* block, float* out) {
   }
 }
 
+// ---- W rows at once, straight into a panel
+//
+// Along k the 32 weights of a block share their scale; across rows each lane has its own. So the quants are turned
+// while they are still small: 16 bytes of each of W rows become four registers whose lane r holds four neighbouring
+// bytes of row r, and from there on shifts and masks take out one k for all rows.
+
+// lane r of bytes[q] = bytes 4 q .. 4 q + 3 of the 16 at rows[r].
+inline INTARSIA_INLINE void turn_bytes(const uint8_t* const (&rows)[W], int64_t offset, Words (&bytes)[4]) {
+  Words r[4];  // quarter j of r[i] is row 4 j + i
+  each<4>([&](auto i) INTARSIA_INLINE {
+    auto row = [&](auto j) INTARSIA_INLINE {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4 * j + i] + offset));
+    };
+#if defined(__AVX512F__)
+    r[i] = _mm512_castsi128_si512(row(Index<0>{}));
+    r[i] = _mm512_inserti32x4(r[i], row(Index<1>{}), 1);
+    r[i] = _mm512_inserti32x4(r[i], row(Index<2>{}), 2);
+    r[i] = _mm512_inserti32x4(r[i], row(Index<3>{}), 3);
+#elif defined(__AVX2__)
+    r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(row(Index<0>{})), row(Index<1>{}), 1);
+#else
+    r[i] = row(Index<0>{});
+#endif
+  });
+#if defined(__AVX512F__)
+#define INTARSIA_UNPACK(half, width) _mm512_unpack##half##_epi##width
+#elif defined(__AVX2__)
+#define INTARSIA_UNPACK(half, width) _mm256_unpack##half##_epi##width
+#else
+#define INTARSIA_UNPACK(half, width) _mm_unpack##half##_epi##width
+#endif
+  const Words a = INTARSIA_UNPACK(lo, 32)(r[0], r[1]), b = INTARSIA_UNPACK(hi, 32)(r[0], r[1]);
+  const Words c = INTARSIA_UNPACK(lo, 32)(r[2], r[3]), d = INTARSIA_UNPACK(hi, 32)(r[2], r[3]);
+  bytes[0] = INTARSIA_UNPACK(lo, 64)(a, c);
+  bytes[1] = INTARSIA_UNPACK(hi, 64)(a, c);
+  bytes[2] = INTARSIA_UNPACK(lo, 64)(b, d);
+  bytes[3] = INTARSIA_UNPACK(hi, 64)(b, d);
+#undef INTARSIA_UNPACK
+}
+
+// lane r = the four bytes at rows[r] + offset. Inserted one by one: a vector load of words just stored would wait.
+inline INTARSIA_INLINE Ints word_of_rows(const uint8_t* const (&rows)[W], int64_t offset) {
+  auto quarter = [&](auto j) INTARSIA_INLINE {
+    int32_t x[4];
+    each<4>([&](auto i) INTARSIA_INLINE { std::memcpy(&x[i], rows[4 * j + i] + offset, 4); });
+    return _mm_setr_epi32(x[0], x[1], x[2], x[3]);
+  };
+#if defined(__AVX512F__)
+  __m512i all_rows = _mm512_castsi128_si512(quarter(Index<0>{}));
+  all_rows = _mm512_inserti32x4(all_rows, quarter(Index<1>{}), 1);
+  all_rows = _mm512_inserti32x4(all_rows, quarter(Index<2>{}), 2);
+  all_rows = _mm512_inserti32x4(all_rows, quarter(Index<3>{}), 3);
+  return reinterpret_cast<Ints>(all_rows);
+#elif defined(__AVX2__)
+  return reinterpret_cast<Ints>(_mm256_set_m128i(quarter(Index<1>{}), quarter(Index<0>{})));
+#else
+  return reinterpret_cast<Ints>(quarter(Index<0>{}));
+#endif
+}
+
+// Writes the 32 values of a block for W rows; value(k) is their register. `panel` is at the block's first word.
+template <class Word, class Value>
+inline INTARSIA_INLINE void store_block(uint32_t* panel, Value value) {
+  each<32 / Word::elements>([&](auto w) INTARSIA_INLINE {
+    if constexpr (Word::elements == 1) {
+      store_words(panel + w * NR, reinterpret_cast<Words>(value(Index<w>{})));
+    } else {
+      store_words(panel + w * NR, bf16_pairs(reinterpret_cast<Floats>(value(Index<2 * w>{})),
+                                             reinterpret_cast<Floats>(value(Index<2 * w + 1>{}))));
+    }
+  });
+}
+
+// One block of each of W rows of a format with blocks of 32.
+template <class Word, bool has_minimum, bool five_bits, bool whole_bytes>
+inline void pack_block(const uint8_t* const (&rows)[W], uint32_t* panel) {
+  const Ints head = word_of_rows(rows, 0);
+  const Lanes d = reinterpret_cast<Lanes>(halves_to_floats(reinterpret_cast<Words>(head & 0xffff)));
+  const Lanes m = reinterpret_cast<Lanes>(halves_to_floats(reinterpret_cast<Words>((head >> 16) & 0xffff)));
+  const Ints fifth = five_bits ? word_of_rows(rows, has_minimum ? 4 : 2) : Ints{};
+  constexpr int quants = (has_minimum ? 4 : 2) + (five_bits ? 4 : 0);
+  constexpr int offset = whole_bytes || has_minimum ? 0 : five_bits ? 16 : 8;
+  Words turned[whole_bytes ? 8 : 4];
+  turn_bytes(rows, quants, reinterpret_cast<Words(&)[4]>(turned[0]));
+  if constexpr (whole_bytes) turn_bytes(rows, quants + 16, reinterpret_cast<Words(&)[4]>(turned[4]));
+  store_block<Word>(panel, [&](auto k) INTARSIA_INLINE {
+    Ints q;
+    if constexpr (whole_bytes) {
+      q = (reinterpret_cast<Ints>(turned[k / 4]) << (24 - 8 * (k % 4))) >> 24;
+    } else {
+      q = (reinterpret_cast<Ints>(turned[k % 16 / 4]) >> (8 * (k % 4) + (k < 16 ? 0 : 4))) & 15;
+      if constexpr (five_bits) q |= (k < 4 ? fifth << (4 - k) : fifth >> (k - 4)) & 16;
+    }
+    const Lanes x = d * to_lanes(q - offset);
+    return has_minimum ? x + m : x;
+  });
+}
+
+// The packing of one block of 32 for a format that has it, or null.
+template <class Word>
+using BlockPacker = void (*)(const uint8_t* const (&rows)[W], uint32_t* panel);
+template <class Word>
+inline BlockPacker<Word> block_packer(DType type) {
+  switch (type) {
+    case DType::q4_0: return pack_block<Word, false, false, false>;
+    case DType::q4_1: return pack_block<Word, true, false, false>;
+    case DType::q5_0: return pack_block<Word, false, true, false>;
+    case DType::q5_1: return pack_block<Word, true, true, false>;
+    case DType::q8_0: return pack_block<Word, false, false, true>;
+    default: return nullptr;
+  }
+}
+
 // Elements and bytes of a block, and what takes it apart.
 struct BlockFormat {
   int elements, bytes;

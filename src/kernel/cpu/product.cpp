@@ -11,7 +11,9 @@ namespace {
 
 constexpr int64_t left_block = 384 << 10;  // bytes of A that stay in the second-level cache
 constexpr int64_t streamed_words = 512;    // of k in a streamed panel: 64 KB with AVX-512
-constexpr int64_t few_rows_words = 128;    // the same where several panels are multiplied at once
+// With so few rows that memory sets the speed: small pieces, packed, used and forgotten within the first-level cache.
+constexpr int64_t few_rows_words = 64;
+constexpr int64_t few_rows_ahead = 128;  // words that are fetched before they are packed
 
 constexpr int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
@@ -92,7 +94,6 @@ TileFunction pick_tile(int64_t rows, std::integer_sequence<int, i...>) {
 // For A in rows: any height up to MR / panels.
 template <class Word>
 TileFunction tile_of_rows(int64_t rows, int64_t panels) {
-  if (panels == 4) return pick_tile<Word, 4>(rows, std::make_integer_sequence<int, (MR / 4 > 0 ? MR / 4 : 1)>{});
   if (panels == 2) return pick_tile<Word, 2>(rows, std::make_integer_sequence<int, MR / 2>{});
   return pick_tile<Word, 1>(rows, std::make_integer_sequence<int, MR>{});
 }
@@ -173,11 +174,28 @@ void finish(const Product& p, const Place& place, float* x, int64_t distance) {
 // Dequantizes rows [row, row + rows) of a [n, k] matrix of blocks, elements [first, first + count) of each, and packs
 // them. As much of a row at a time as stays in the first-level cache.
 template <class Word>
-void pack_blocks(const Product& p, int64_t row, int64_t rows, int64_t first, int64_t count, uint32_t* panel) {
+void pack_blocks(const Product& p, int64_t row, int64_t rows, int64_t first, int64_t count, uint32_t* panel,
+                 int64_t ahead) {
   constexpr int64_t at_once = 256;
   const BlockFormat format = block_format(p.b_type);
-  alignas(64) float values[NR * at_once];
   const int64_t row_bytes = p.b_distance / format.elements * format.bytes;
+  if (const BlockPacker<Word> pack_block_of_rows = block_packer<Word>(p.b_type)) {
+    const uint8_t* block = static_cast<const uint8_t*>(p.b) + row * row_bytes + first / 32 * format.bytes;
+    each<2>([&](auto half) INTARSIA_INLINE {
+      const uint8_t* at[W];
+      for (int r = 0; r < W; r++) at[r] = block + smaller(half * W + r, rows - 1) * row_bytes;  // any row fills a gap
+      const int64_t bytes_ahead = ahead / 32 * format.bytes;
+      for (int64_t k = 0; k < count; k += 32) {
+        if (ahead && (k % 64 == 0 || format.bytes > 32)) {  // every cache line once or twice
+          for (int r = 0; r < W; r++) __builtin_prefetch(at[r] + bytes_ahead);
+        }
+        pack_block_of_rows(at, panel + k / Word::elements * NR + half * W);
+        for (int r = 0; r < W; r++) at[r] += format.bytes;
+      }
+    });
+    return;
+  }
+  alignas(64) float values[NR * at_once];
   for (int64_t k = 0; k < count; k += at_once) {
     const int64_t n = smaller(at_once, count - k);
     const uint8_t* block = static_cast<const uint8_t*>(p.b) + row * row_bytes + (first + k) / format.elements * format.bytes;
@@ -196,10 +214,11 @@ void pack_blocks(const Product& p, int64_t row, int64_t rows, int64_t first, int
   }
 }
 
-// Packs words [word, word + words) of `panels` panels from `panel` on.
+// Packs words [word, word + words) of `panels` panels from `panel` on; of rows of b, those `ahead` elements on are
+// fetched.
 template <class From>
 void pack_plain(const Product& p, int64_t panel, int64_t panels, int64_t word, int64_t words, uint32_t* packed,
-                int64_t panel_distance) {
+                int64_t panel_distance, int64_t ahead) {
   using Word = typename From::Word;
   const auto* b = static_cast<const typename From::Element*>(p.b);
   const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
@@ -210,28 +229,28 @@ void pack_plain(const Product& p, int64_t panel, int64_t panels, int64_t word, i
   }
   for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
     const int64_t rows = smaller(NR, p.n - i * NR);
-    pack_rows<From, NR>(b + i * NR * p.b_distance + first, p.b_distance, rows, count, packed);
+    pack_rows<From, NR>(b + i * NR * p.b_distance + first, p.b_distance, rows, count, packed, ahead);
   }
 }
 
 template <class Word>
 void pack_b(const Product& p, int64_t panel, int64_t panels, int64_t word, int64_t words, uint32_t* packed,
-            int64_t panel_distance) {
+            int64_t panel_distance, int64_t ahead) {
   if (block_format(p.b_type).elements) {
     const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
     for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
-      pack_blocks<Word>(p, i * NR, smaller(NR, p.n - i * NR), first, count, packed);
+      pack_blocks<Word>(p, i * NR, smaller(NR, p.n - i * NR), first, count, packed, ahead);
     }
     return;
   }
   if constexpr (Word::elements == 2) {
-    pack_plain<FromBf16Pairs>(p, panel, panels, word, words, packed, panel_distance);
+    pack_plain<FromBf16Pairs>(p, panel, panels, word, words, packed, panel_distance, ahead);
   } else if (p.b_type == DType::bf16) {
-    pack_plain<FromBf16>(p, panel, panels, word, words, packed, panel_distance);
+    pack_plain<FromBf16>(p, panel, panels, word, words, packed, panel_distance, ahead);
   } else if (p.b_type == DType::f16) {
-    pack_plain<FromF16>(p, panel, panels, word, words, packed, panel_distance);
+    pack_plain<FromF16>(p, panel, panels, word, words, packed, panel_distance, ahead);
   } else {
-    pack_plain<FromF32>(p, panel, panels, word, words, packed, panel_distance);
+    pack_plain<FromF32>(p, panel, panels, word, words, packed, panel_distance, ahead);
   }
 }
 
@@ -241,7 +260,7 @@ void pack_part(const Product& p, const ProductPart& part, uint32_t* packed) {
   const int64_t words = part.word_end - part.word;
   for (int64_t i = part.panel; i < part.panel_end; i += together) {
     const int64_t panels = smaller(together, part.panel_end - i);
-    pack_b<Word>(p, i, panels, part.word, words, packed + (i - part.panel) * words * NR, words * NR);
+    pack_b<Word>(p, i, panels, part.word, words, packed + (i - part.panel) * words * NR, words * NR, 256);
   }
 }
 
@@ -331,7 +350,7 @@ struct Sums {  // where a cut k leaves its sums: float [rows][columns] that may 
 template <class Word>
 void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFunction function, int64_t rows,
                    int64_t panels, const Sums& sums, bool first, bool last) {
-  alignas(64) float buffer[2 * MR * W > 8 * W ? 2 * MR * W : 8 * W];
+  alignas(64) float buffer[MR * NR];
   const int64_t columns = panels * NR;
   const bool sums_fit = sums.rows >= rows && sums.columns >= columns;
   call.from = nullptr;
@@ -391,19 +410,17 @@ int64_t even_height(int64_t rows, int64_t highest) {
 
 // ---- with panels packed before: A in blocks that stay in the second-level cache
 
-struct Blocking {
-  int64_t rows;
-};
-Blocking blocking(const ProductPart& part) {
-  const int64_t all = part.row_end - part.row, words = larger(1, part.word_end - part.word);
-  const int64_t most = larger(MR, left_block / 4 / words / MR * MR);
-  const int64_t blocks = larger(1, (all + most - 1) / most);
-  return {round_up((all + blocks - 1) / blocks, MR)};
+// Rows of A in a block: at most `most_rows`, and even blocks.
+int64_t most_rows(int64_t words) { return larger(MR, left_block / 4 / larger(1, words) / MR * MR); }
+int64_t block_rows(int64_t rows, int64_t words) {
+  const int64_t most = most_rows(words), blocks = larger(1, (rows + most - 1) / most);
+  return round_up((rows + blocks - 1) / blocks, MR);
 }
 
 template <class Word>
 void multiply_packed_words(const Product& p, const ProductPart& part, const uint32_t* packed, uint32_t* scratch) {
-  const int64_t words = part.word_end - part.word, panel_words = words * NR, block = blocking(part).rows;
+  const int64_t words = part.word_end - part.word, panel_words = words * NR;
+  const int64_t block = block_rows(part.row_end - part.row, words);
   const bool first = part.word == 0, last = part.word_end == words_of<Word>(p.k);
   for (int64_t i0 = part.row; i0 < part.row_end; i0 += block) {
     const int64_t rows = smaller(block, part.row_end - i0);
@@ -434,7 +451,9 @@ void multiply_packed_words(const Product& p, const ProductPart& part, const uint
 }
 
 size_t packed_scratch(const Product& p, const ProductPart& part) {
-  const int64_t rows = blocking(part).rows, words = part.word_end - part.word;
+  // Not block_rows: fewer rows can make a larger block, and this is to hold for any part with fewer rows.
+  const int64_t words = part.word_end - part.word;
+  const int64_t rows = smaller(most_rows(words), round_up(part.row_end - part.row, MR));
   return static_cast<size_t>(p.pairs ? left_words<Bf16Word>(p, rows, words) : left_words<F32Word>(p, rows, words)) * 4;
 }
 
@@ -446,18 +465,20 @@ void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
 
 struct Streaming {
-  int64_t panels;  // at once: with few rows one panel has too few sums to hide the latency
+  int64_t panels;  // at once
   int64_t words;   // of k at once
 };
 template <class Word>
 Streaming streaming(const Product& p, const ProductPart& part, bool left_panels) {
   const int64_t rows = part.row_end - part.row;
-  const int64_t most = left_panels ? 1 : rows <= MR / 4 ? 4 : rows <= MR / 2 ? 2 : 1;
-  const int64_t panels = larger(1, smaller(most, part.panel_end - part.panel));
-  int64_t words = panels > 1 || rows <= MR ? few_rows_words : streamed_words;
+  // Blocks take longer to pack than to fetch, so there the sums' latency matters; plain rows come from memory best as
+  // one panel's few streams.
+  const bool two = !left_panels && block_format(p.b_type).elements && rows <= MR / 2;
+  const int64_t panels = larger(1, smaller(two ? 2 : 1, part.panel_end - part.panel));
+  int64_t words = rows <= MR ? few_rows_words : streamed_words;
   // A cut must not divide a block.
   if (const int block = block_format(p.b_type).elements) words = larger(words, block / Word::elements);
-  return {panels == 3 ? 2 : panels, smaller(words, words_of<Word>(p.k))};
+  return {panels, smaller(words, words_of<Word>(p.k))};
 }
 
 struct StreamedScratch {  // in words
@@ -471,6 +492,15 @@ StreamedScratch streamed_parts(const Product& p, const ProductPart& part) {
           s.panels * larger(1, s.words) * NR, rows * s.panels * NR};
 }
 
+// How far on in a [n, k] matrix to fetch while words [word, word + words) are packed: a piece of k later, or the next
+// panels' first one.
+template <class Word>
+int64_t ahead_of(const Product& p, int64_t panels, int64_t word, int64_t words) {
+  if (!p.b_transposed) return 0;
+  const int64_t distance = smaller(p.k, larger(few_rows_ahead, words) * Word::elements);
+  return word * Word::elements + distance < p.k ? distance : panels * NR * p.b_distance + distance - p.k;
+}
+
 template <class Word>
 void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t* scratch) {
   const StreamedScratch space = streamed_parts<Word>(p, part);
@@ -481,13 +511,13 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
   const Left left = prepare_left<Word>(p, part.row, rows, 0, all, scratch);
   for (int64_t panel = part.panel; panel < part.panel_end;) {
     const int64_t remaining = part.panel_end - panel;
-    const int64_t panels = remaining >= stream.panels ? stream.panels : remaining >= 2 ? 2 : 1;
+    const int64_t panels = smaller(stream.panels, remaining);
     const int64_t height = left.panels ? MR : even_height(rows, MR / panels);
     const int64_t column = panel * NR, columns = smaller(panels * NR, p.n - column);
     int64_t word = 0;
     do {  // once even if k is 0
       const int64_t words = smaller(stream.words, all - word);
-      pack_b<Word>(p, panel, panels, word, words, packed, panel_words);
+      pack_b<Word>(p, panel, panels, word, words, packed, panel_words, ahead_of<Word>(p, panels, word, words));
       for (int64_t i = 0; i < rows; i += height) {
         const int64_t some = smaller(height, rows - i), tile_rows = left.panels ? MR : some;
         TileCall call{};

@@ -339,6 +339,18 @@ inline INTARSIA_INLINE void store_bf16(uint16_t* p, Floats first, Floats second)
 #endif
 }
 
+// Words of bf16 pairs: lane i holds first[i] in its lower half and second[i] in its upper one.
+inline INTARSIA_INLINE Words bf16_pairs(Floats first, Floats second) {
+#if defined(__AVX512BF16__)
+  const __m512i interleave =
+      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3,
+                       18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(interleave, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first)));
+#else
+  return round_to_bf16(first) | shift_up_16(round_to_bf16(second));
+#endif
+}
+
 // W floats as IEEE halves (nearest, ties to even).
 inline void store_f16(uint16_t* p, Floats x) {
 #if defined(__AVX512F__)
@@ -463,9 +475,11 @@ inline INTARSIA_INLINE void transpose(Words (&r)[W]) {
 }
 
 // Packs one panel [k word][width] from a source that has k along its rows: s[r * distance + k], r < rows <= width.
-// Missing rows become zeros, and so does the missing half of an odd k's pair.
+// Missing rows become zeros, and so does the missing half of an odd k's pair. Each row is fetched into the cache `ahead`
+// elements before it is read, unless that is 0: so many rows at once are too many for the hardware to follow.
 template <class From, int width>
-inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t rows, int64_t k, uint32_t* panel) {
+inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t rows, int64_t k, uint32_t* panel,
+                      int64_t ahead = 0) {
   constexpr int per = From::Word::elements;
   const int64_t words = (k + per - 1) / per;
   for (int64_t w = 0; w < words; w += W) {
@@ -475,6 +489,9 @@ inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t
       const auto* source = s + first * distance + w * per;
       const int64_t left = rows - first, count = k - w * per;
       Words r[W];
+      if (ahead) {
+        each<lanes>([&](auto i) INTARSIA_INLINE { __builtin_prefetch(source + i * distance + ahead); });
+      }
       if (left >= lanes && count >= W * per) {
         each<W>([&](auto i) INTARSIA_INLINE {
           r[i] = i < lanes ? From::along(source + i * distance, W * per) : Words{};
