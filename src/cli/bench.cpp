@@ -1,0 +1,431 @@
+// intarsia bench NAME: intarsia and PyTorch take turns in one run. Ratio > 1 means that intarsia is faster.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "cli/peer.h"
+#include "cli/verbs.h"
+#include "core/fail.h"
+#include "core/format.h"
+#include "core/terminal.h"
+#include "intarsia/model.h"
+#include "intarsia/op.h"
+#include "kernel/kernels.h"
+#include "kernel/measure.h"
+#include "kernel/table.h"
+#include "train/optimizer.h"
+
+namespace intarsia::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+using Call = std::function<void()>;
+
+// One line of a benchmark: the request that the peer gets, and our side of it.
+struct Item {
+  std::string title;
+  Json request;                   // null: no peer for this one
+  std::function<Call()> prepare;  // makes the inputs, returns what is timed
+  double work = 0;                // operations, bytes, or 0
+  enum class Unit { flops, bytes, seconds } unit = Unit::seconds;
+  DType dtype = DType::f32;
+};
+
+double seconds_of(const Call& call, int inner) {
+  const auto start = Clock::now();
+  for (int i = 0; i < inner; i++) call();
+  return std::chrono::duration<double>(Clock::now() - start).count() / inner;
+}
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0) {
+  return kernel::cast(normal(shape, 1, 7, stream), dtype);
+}
+
+// ---- products
+
+Item linear_item(int64_t m, int64_t k, int64_t n, DType dtype) {
+  return {fmt::format("linear {} {}x{}x{}", info(dtype).name, m, k, n),
+          {{"name", "linear"}, {"m", m}, {"k", k}, {"n", n}, {"dtype", info(dtype).name}},
+          [=]() -> Call {
+            const Tensor x = random_array({m, k}, dtype), w = random_array({n, k}, dtype, 1);
+            return [=] { linear(x, w); };
+          },
+          2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n),
+          Item::Unit::flops,
+          dtype};
+}
+
+Item weight_gradient_item(int64_t m, int64_t k, int64_t n, DType dtype) {
+  return {fmt::format("weight gradient {} {}x{}x{}", info(dtype).name, m, k, n),
+          {{"name", "weight_gradient"}, {"m", m}, {"k", k}, {"n", n}, {"dtype", info(dtype).name}},
+          [=]() -> Call {
+            const Tensor x = random_array({m, k}, dtype), dy = random_array({m, n}, dtype, 1);
+            return [=] { matmul(transpose(dy), x); };
+          },
+          2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n),
+          Item::Unit::flops,
+          dtype};
+}
+
+std::vector<Item> products() {
+  struct Sizes {
+    int64_t m, k, n;
+  };
+  std::vector<Item> items;
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    for (Sizes s :
+         {Sizes{4096, 768, 768}, Sizes{4096, 768, 3072}, Sizes{4096, 3072, 768}, Sizes{2048, 2048, 2048},
+          Sizes{512, 576, 1536}, Sizes{768, 128, 512}, Sizes{8, 768, 3072}, Sizes{1, 4096, 4096}})
+      items.push_back(linear_item(s.m, s.k, s.n, dtype));
+    items.push_back(weight_gradient_item(4096, 768, 3072, dtype));
+    items.push_back(weight_gradient_item(768, 128, 512, dtype));
+  }
+  return items;
+}
+
+// ---- pointwise, rows, optimizer
+
+struct Function {
+  const char* name;
+  int inputs;
+  bool rows;
+  Tensor (*apply)(std::span<const Tensor>);
+};
+constexpr Function functions[] = {
+    {"add", 2, false, [](std::span<const Tensor> x) { return add(x[0], x[1]); }},
+    {"gelu", 1, false, [](std::span<const Tensor> x) { return gelu(x[0]); }},
+    {"silu", 1, false, [](std::span<const Tensor> x) { return silu(x[0]); }},
+    {"tanh", 1, false, [](std::span<const Tensor> x) { return tanh(x[0]); }},
+    {"swiglu", 2, false, [](std::span<const Tensor> x) { return swiglu(x[0], x[1]); }},
+    {"softmax", 1, true, [](std::span<const Tensor> x) { return softmax(x[0]); }},
+    {"rms_norm", 2, true, [](std::span<const Tensor> x) { return rms_norm(x[0], x[1]); }},
+    {"layer_norm", 3, true, [](std::span<const Tensor> x) { return layer_norm(x[0], x[1], x[2]); }},
+    {"cross_entropy", 1, true,
+     [](std::span<const Tensor> x) {
+       Array targets = Array::empty({x[0].dim(0)}, DType::i64);
+       int64_t* t = targets.mutable_data<int64_t>();
+       for (int64_t i = 0; i < targets.size(); i++) t[i] = i % x[0].dim(1);
+       return cross_entropy(x[0], Tensor(targets));
+     }},
+};
+
+Item function_item(const Function& f, int64_t rows, int64_t cols, DType dtype, bool back) {
+  Json request = {{"name", std::string(f.name) + (back ? "_backward" : "")}, {"dtype", info(dtype).name}};
+  if (f.rows)
+    request["rows"] = rows, request["cols"] = cols;
+  else
+    request["n"] = rows * cols;
+  const auto elements = static_cast<double>(rows * cols);
+  const double passes = (f.rows ? 1 : f.inputs) * (back ? 2.0 : 1.0) + 1;
+  return {fmt::format("{}{} {} {}x{}", f.name, back ? " backward" : "", info(dtype).name, rows, cols),
+          request,
+          [=, &f]() -> Call {
+            auto x = std::make_shared<std::vector<Tensor>>();
+            for (int i = 0; i < f.inputs; i++) {
+              const Array value = random_array(f.rows && i > 0 ? Shape{cols} : Shape{rows, cols}, dtype,
+                                               static_cast<uint64_t>(i));
+              x->push_back(back ? parameter(value) : Tensor(value));
+            }
+            if (!back) return [=, &f] { f.apply(*x); };
+            const Tensor y = f.apply(*x);
+            const Tensor dy = y.rank() ? Tensor(random_array(y.shape(), dtype, 9)) : Tensor();
+            // Only the node's own backward is timed, as on the other side: the graph is kept.
+            return [=] {
+              Gradients dx(*y.node().get());
+              NoGradient off;
+              Array seed = dy ? dy.array() : Array::zeros({}, y.dtype());
+              y.node()->backward(seed, dx);
+              for (const Tensor& t : *x) t.clear_gradient();
+            };
+          },
+          elements* passes* info(dtype).bytes,
+          Item::Unit::bytes,
+          dtype};
+}
+
+Item adamw_item(int64_t n, int64_t tensors) {
+  return {fmt::format("adamw f32 {} in {}", format_short(static_cast<double>(n)), tensors),
+          {{"name", "adamw"}, {"n", n}, {"tensors", tensors}},
+          [=]() -> Call {
+            auto group = std::make_shared<std::vector<kernel::AdamWTensors>>();
+            for (int64_t i = 0; i < tensors; i++) {
+              const Shape shape{n / tensors};
+              group->push_back({random_array(shape, DType::f32), random_array(shape, DType::f32, 1),
+                                Array::zeros(shape), Array::zeros(shape), Array()});
+            }
+            return [group, step = int64_t{0}]() mutable {
+              kernel::adamw(*group, {1e-3, 0.9, 0.95, 1e-8, 0.1, 1, ++step});
+            };
+          },
+          4.0 * 7 * static_cast<double>(n),
+          Item::Unit::bytes,
+          DType::f32};
+}
+
+std::vector<Item> pointwise() {
+  std::vector<Item> items;
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const Function& f : functions)
+      for (bool back : {false, true}) {
+        items.push_back(function_item(f, 768, 512, dtype, back));
+        if (dtype == DType::f32) items.push_back(function_item(f, 8192, 1024, dtype, back));
+      }
+  items.push_back(adamw_item(800000, 30));
+  items.push_back(adamw_item(int64_t{1} << 24, 8));
+  return items;
+}
+
+// ---- attention
+
+Item attention_item(int64_t batch, int64_t heads, int64_t tokens, int64_t d, DType dtype, bool back) {
+  const double work = 2.0 * static_cast<double>(batch * heads * tokens) * static_cast<double>(tokens * d);
+  return {fmt::format("attention{} {} {}x{}x{}x{}", back ? " backward" : "", info(dtype).name, batch, heads,
+                      tokens, d),
+          {{"name", back ? "attention_backward" : "attention"},
+           {"batch", batch},
+           {"heads", heads},
+           {"tokens", tokens},
+           {"head_size", d},
+           {"dtype", info(dtype).name}},
+          [=]() -> Call {
+            const Shape shape{batch, tokens, heads, d};
+            std::vector<Tensor> x;
+            for (uint64_t i = 0; i < 3; i++)
+              x.push_back(back ? parameter(random_array(shape, dtype, i))
+                               : Tensor(random_array(shape, dtype, i)));
+            if (!back) return [=] { attention(x[0], x[1], x[2]); };
+            const Tensor o = attention(x[0], x[1], x[2]);
+            const Array dy = random_array(shape, dtype, 9);
+            return [=] {
+              Gradients dx(*o.node().get());
+              NoGradient off;
+              o.node()->backward(dy, dx);
+              for (const Tensor& t : x) t.clear_gradient();
+            };
+          },
+          back ? 2.5 * work : work,
+          Item::Unit::flops,
+          dtype};
+}
+
+std::vector<Item> attentions() {
+  std::vector<Item> items;
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (bool back : {false, true}) {
+      items.push_back(attention_item(12, 4, 64, 32, dtype, back));
+      items.push_back(attention_item(1, 12, 1024, 64, dtype, back));
+      items.push_back(attention_item(1, 12, 4096, 64, dtype, back));
+    }
+  return items;
+}
+
+// ---- a training step of nanoGPT's published CPU setting
+
+constexpr const char* small_gpt =
+    R"({"model_type": "gpt2", "vocab_size": 65, "n_positions": 64, "n_embd": 128, "n_layer": 4, "n_head": 4,
+  "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true})";
+
+Item train_step_item(DType compute) {
+  Json request = {{"name", "train_step"}, {"dtype", "f32"}};
+  return {fmt::format("train step {}, 12x64 tokens, 4 layers of 128", info(compute).name),
+          compute == DType::f32 ? request : Json(),
+          [=]() -> Call {
+            std::shared_ptr<Model> model = make_model(small_gpt, 1);
+            Recipe::Optimizer options;
+            options.beta2 = 0.99;
+            auto optimizer = std::make_shared<Optimizer>(*model, options, compute);
+            model->compute = compute;
+            auto random = std::make_shared<Random>(3);
+            return [=] {
+              Array ids = Array::empty({12, 64}, DType::i32), targets = Array::empty({12, 64}, DType::i32);
+              int32_t *x = ids.mutable_data<int32_t>(), *y = targets.mutable_data<int32_t>();
+              for (int64_t i = 0; i < ids.size(); i++)
+                x[i] = static_cast<int32_t>(random->below(65)),
+                y[i] = static_cast<int32_t>(random->below(65));
+              const Tensor loss = cross_entropy((*model)(Tensor(ids)), Tensor(targets));
+              backward(loss);
+              optimizer->step(1e-3);
+              loss.item();
+            };
+          },
+          0,
+          Item::Unit::seconds,
+          compute};
+}
+
+// ---- the tape alone: nanoseconds an operation on 16 elements
+
+std::vector<Item> tape() {
+  const auto chain = [](bool recorded) {
+    return [recorded]() -> Call {
+      const Tensor x = recorded ? parameter(Array::zeros({16})) : Tensor(Array::zeros({16}));
+      return [=] {
+        Tensor y = x;
+        for (int i = 0; i < 100; i++) y = y + x;
+        if (recorded) backward(sum(y));
+        x.clear_gradient();
+      };
+    };
+  };
+  return {{"100 additions of 16 elements", Json(), chain(false)},
+          {"the same recorded, with backward", Json(), chain(true)}};
+}
+
+std::vector<Item> items_of(const std::string& name) {
+  if (name == "products") return products();
+  if (name == "pointwise") return pointwise();
+  if (name == "attention") return attentions();
+  if (name == "train-step") return {train_step_item(DType::f32), train_step_item(DType::bf16)};
+  if (name == "tape") return tape();
+  fail_hint("names: products, pointwise, attention, train-step, tape", "bench: unknown name \"{}\"", name);
+}
+
+struct Row {
+  std::string title;
+  double ours, peer, low, high, limit, share;  // NaN where not measured
+  std::string unit;
+};
+
+Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int rounds) {
+  const Call call = item.prepare();
+  call();
+  const int inner = std::clamp(static_cast<int>(0.002 / std::max(1e-8, seconds_of(call, 1))), 1, 10000);
+  std::vector<double> ours, theirs, ratios;
+  Json request = item.request;
+  const bool against = peer.present() && !request.is_null();
+  if (against) request["threads"] = thread_count(), request["repeat"] = 1;
+  for (int round = 0; round < rounds; round++) {
+    seconds_of(call, 1);  // wakes our threads
+    ours.push_back(seconds_of(call, inner));
+    // Our workers sleep after 200 microseconds without work; the peer's are given the same time after its
+    // turn.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (!against) continue;
+    const Json answer = Json::parse(peer.ask(request.dump()), nullptr, false);
+    if (answer.is_discarded() || !answer.contains("seconds"))
+      fail("bench: the peer answered {}", answer.is_discarded() ? "nothing" : answer.dump());
+    theirs.push_back(answer["seconds"][0].get<double>());
+    ratios.push_back(theirs.back() / ours.back());
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const double nan = std::nan("");
+  const auto scaled = [&](double seconds) {
+    return item.unit == Item::Unit::seconds ? seconds * 1e6 : item.work / seconds * 1e-9;
+  };
+  Row row{item.title, scaled(median(ours)), nan, nan, nan, nan, nan, ""};
+  switch (item.unit) {
+    case Item::Unit::flops:
+      row.unit = "Gflop/s";
+      row.limit = (item.dtype == DType::bf16 ? limits.bf16_flops : limits.f32_flops) * 1e-9;
+      break;
+    case Item::Unit::bytes:
+      row.unit = "GB/s";
+      row.limit = limits.read_bytes * 1e-9;
+      break;
+    case Item::Unit::seconds:
+      row.unit = "us";
+      break;
+  }
+  row.share = row.ours / row.limit;
+  if (against) {
+    row.peer = scaled(median(theirs));
+    std::sort(ratios.begin(), ratios.end());
+    row.low = ratios.front(), row.high = ratios.back();
+  }
+  return row;
+}
+
+double ratio_of(const Row& row) { return row.unit == "us" ? row.peer / row.ours : row.ours / row.peer; }
+
+Json number(double x) { return std::isfinite(x) ? Json(x) : Json(); }
+
+struct Options {
+  std::string name, python, script = "bench/peer.py";
+  bool json = false;
+  int rounds = 7;
+};
+
+void bench(Options options) {
+  const std::vector<Item> items = items_of(options.name);
+  if (options.python.empty()) {
+    const char *peers = std::getenv("INTARSIA_PEERS"), *cache = std::getenv("XDG_CACHE_HOME"),
+               *home = std::getenv("HOME");
+    const std::string base =
+        peers ? peers
+              : (cache ? std::string(cache) : std::string(home ? home : "") + "/.cache") + "/intarsia-peers";
+    options.python = base + "/bin/python";
+  }
+  Peer peer(options.python, options.script);
+  const Json hello = Json::parse(peer.hello(), nullptr, false);
+  const std::string version =
+      hello.is_object() ? hello.value("peer", "") + " " + hello.value("version", "") : "";
+  const kernel::Limits limits = kernel::measure_limits(0.3);
+  const Terminal screen = Terminal::of(stdout);
+  if (!options.json) {
+    fmt::print("{}, {} threads, rung {}; peer: {}\n", kernel::cpu().brand, thread_count(),
+               kernel::table().name, version.empty() ? "none (scripts/peers makes it)" : version);
+    fmt::print("{} {} {} {} {} {}\n", pad_to_width(options.name, 48), pad_to_width("ours", 10, true),
+               pad_to_width("peer", 10, true), pad_to_width("ratio", 7, true),
+               pad_to_width("spread", 13, true), "share of limit");
+  }
+  for (const Item& item : items) {
+    const Row row = measure(item, peer, limits, options.rounds);
+    const double ratio = ratio_of(row);
+    if (options.json) {
+      fmt::print("{}\n", Json{{"name", fmt::format("{}, {} threads", row.title, thread_count())},
+                              {"ours", row.ours},
+                              {"peer", number(row.peer)},
+                              {"ratio", number(ratio)},
+                              {"low", number(row.low)},
+                              {"high", number(row.high)},
+                              {"unit", row.unit},
+                              {"limit", number(row.limit)},
+                              {"share", number(row.share)},
+                              {"cpu", kernel::cpu().brand},
+                              {"peer_version", version.empty() ? Json() : Json(version)}}
+                             .dump());
+    } else {
+      const auto shown = [](double x, int decimals) {
+        return std::isfinite(x) ? fmt::format("{:.{}f}", x, decimals) : std::string("-");
+      };
+      const std::string r = pad_to_width(shown(ratio, 2), 7, true);
+      const std::string spread =
+          std::isfinite(row.low) ? fmt::format("{:.2f}-{:.2f}", row.low, row.high) : "-";
+      fmt::print("{} {} {} {} {} {} {}\n", pad_to_width(row.title, 48),
+                 pad_to_width(shown(row.ours, 1), 10, true), pad_to_width(shown(row.peer, 1), 10, true),
+                 ratio >= 1 ? screen.green(r) : screen.bold(r), pad_to_width(spread, 13, true),
+                 pad_to_width(std::isfinite(row.share) ? format_share(row.share) : "-", 6, true), row.unit);
+    }
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("bench", "Measure intarsia against PyTorch, taking turns in one run");
+  auto options = std::make_shared<Options>();
+  verb->add_option("name", options->name, "products, pointwise, attention, train-step or tape")->required();
+  verb->add_flag("--json", options->json, "Print one JSON object a line");
+  verb->add_option("--rounds", options->rounds, "Turns of each side")->check(CLI::Range(1, 1000));
+  verb->add_option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
+  verb->add_option("--peer", options->script, "The peer's script")->capture_default_str();
+  verb->footer("Example:\n  scripts/peers && intarsia bench products");
+  verb->callback([options] { bench(*options); });
+}
+
+}  // namespace intarsia::cli

@@ -1,0 +1,83 @@
+// intarsia generate: a text in, its continuation out.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/interrupt.h"
+#include "cli/model_options.h"
+#include "cli/verbs.h"
+#include "core/format.h"
+#include "core/terminal.h"
+#include "data/file.h"
+
+namespace intarsia::cli {
+namespace {
+
+struct Arguments {
+  ModelOptions model;
+  SamplingOptions sampling;
+  std::string prompt, prompt_file;
+  bool json = false;
+};
+
+void print_json(const Generated& made, double load_seconds, uint64_t seed) {
+  nlohmann::ordered_json out = {
+      {"text", repair_utf8(made.text)},
+      {"ids", made.ids},
+      {"prompt_ids", made.prompt_ids},
+      {"seconds", {{"load", load_seconds}, {"prompt", made.prompt_seconds}, {"decode", made.decode_seconds}}},
+      {"seed", seed},
+  };
+  fmt::print("{}\n", out.dump());
+}
+
+void write(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void generate(const Arguments& arguments, bool prompt_given) {
+  if (prompt_given == !arguments.prompt_file.empty())
+    throw CLI::ValidationError("One prompt is needed: \"TEXT\" or --prompt-file FILE");
+  const std::string prompt = prompt_given ? arguments.prompt : read_file(arguments.prompt_file);
+  const auto start = std::chrono::steady_clock::now();
+  Generator generator(arguments.model.load());
+  const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const Interrupt interrupt;
+  GenerateOptions options = arguments.sampling.options();
+  options.on_text = [&](std::string_view text) {
+    if (!arguments.json) write(text);
+    return !Interrupt::pressed();
+  };
+  const Terminal screen = Terminal::of(stderr);
+  options.on_prompt = [&](int64_t done, int64_t total) {
+    if (screen.interactive && total > options.chunk)
+      fmt::print(stderr, "\r{} {}/{} tokens\x1b[K{}", screen.dim("prompt"), format_count(done), format_count(total),
+                 done == total ? "\r\x1b[K" : "");
+    return !Interrupt::pressed();
+  };
+  const Generated made = generator.generate(prompt, options);
+  if (arguments.json) print_json(made, load_seconds, options.sampling.seed);
+  else write("\n");
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("generate", "Continue a text");
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->model.add(*verb);
+  CLI::Option* prompt = verb->add_option("PROMPT", arguments->prompt, "The text to continue; may be empty");
+  verb->add_option("--prompt-file", arguments->prompt_file, "Read the text from a file");
+  arguments->sampling.add(*verb);
+  verb->add_flag("--json", arguments->json, "Print text, ids and seconds as JSON");
+  verb->footer("Example:\n  intarsia generate runs/book \"In the beginning\" --max-tokens 100 --temperature 0.7");
+  verb->callback([arguments, prompt] { generate(*arguments, !prompt->empty()); });
+}
+
+}  // namespace intarsia::cli

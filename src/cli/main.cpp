@@ -1,0 +1,166 @@
+// intarsia: the command. Each verb is a file of its own.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "cli/completion.h"
+#include "cli/verbs.h"
+#include "core/format.h"
+#include "intarsia/array.h"
+#include "intarsia/error.h"
+
+namespace intarsia::cli {
+namespace {
+
+constexpr int done = 0;
+constexpr int failed = 1;
+constexpr int wrong_usage = 2;
+constexpr int most_threads = 1024;
+
+// How many characters must be put in, taken out, changed or swapped with a neighbour to make one word the other (optimal string
+// alignment distance).
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); i++) {
+    for (size_t j = 0; j <= b.size(); j++) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      const size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + change});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+// The verb that an unknown word is nearest to, if it is near.
+std::string nearest_verb(const CLI::App& app, const std::string& word) {
+  std::string best;
+  size_t least = 3;
+  for (const CLI::App* verb : app.get_subcommands({})) {
+    const size_t away = distance(word, verb->get_name());
+    if (away >= std::min(least, verb->get_name().size())) continue;
+    least = away;
+    best = verb->get_name();
+  }
+  return best;
+}
+
+void add_completion(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("completion", "Print a completion script for a shell");
+  auto shell = std::make_shared<std::string>();
+  verb->add_option("SHELL", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  verb->footer("Example:\n  source <(intarsia completion bash)\n  intarsia completion fish > ~/.config/fish/completions/intarsia.fish");
+  verb->callback([shell, &app] { fmt::print("{}", completion_script(app, *shell)); });
+}
+
+// Options of the command itself may stand behind a verb, too.
+void share_options(CLI::App& app) {
+  for (CLI::App* verb : app.get_subcommands({})) {
+    verb->fallthrough();
+    share_options(*verb);
+  }
+}
+
+// What CLI11 says, on one line.
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  std::string verb;
+  for (const CLI::App* used = &app; !used->get_subcommands().empty();) {
+    used = used->get_subcommands().front();
+    verb += " " + used->get_name();
+  }
+  std::string what = error.what();
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  fmt::print(stderr, "{}\n", error_line(what, "intarsia" + verb + " --help shows an example"));
+  return wrong_usage;
+}
+
+// The first word that is neither an option nor an option's value.
+std::string first_word(int argc, char** argv) {
+  for (int i = 1; i < argc; i++) {
+    const std::string word = argv[i];
+    if (word == "--threads") i++;
+    else if (!word.starts_with("-")) return word;
+  }
+  return {};
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Train, run and chat with language models.");
+  app.name("intarsia");
+  app.set_version_flag("--version", "intarsia " INTARSIA_VERSION, "Print the version");
+  app.set_help_flag("-h,--help", "Print this help");
+  app.add_option_function<int>("--threads", &set_thread_count, "Threads to compute with (default: all processors)")
+      ->check(CLI::Range(1, most_threads))
+      ->trigger_on_parse();
+  app.footer(
+      "Examples:\n"
+      "  intarsia train book.txt                  train a model on a text, for five minutes\n"
+      "  intarsia chat runs/book                  and see what it has to say\n"
+      "  intarsia generate model.gguf \"Once\"      continue a text\n"
+      "\n"
+      "A model is a Hugging Face directory, a run directory, a .gguf file or a llama2.c .bin file.\n"
+      "intarsia VERB --help shows a verb's options and an example.");
+  add_train(app);
+  add_generate(app);
+  add_chat(app);
+  add_tokenizer(app);
+  add_eval(app);
+  add_inspect(app);
+  add_convert(app);
+  add_doctor(app);
+  add_bench(app);
+  add_completion(app);
+  share_options(app);
+
+  const std::string word = first_word(argc, argv);
+  const std::vector<CLI::App*> verbs = app.get_subcommands({});
+  const auto is_word = [&](const CLI::App* verb) { return verb->get_name() == word; };
+  if (!word.empty() && std::none_of(verbs.begin(), verbs.end(), is_word)) {
+    const std::string near = nearest_verb(app, word);
+    const std::string hint = near.empty() ? "intarsia --help lists the verbs" : "did you mean " + near + "?";
+    fmt::print(stderr, "{}\n", error_line("unknown verb \"" + word + "\"", hint));
+    return wrong_usage;
+  }
+
+  try {
+    app.parse(argc, argv);
+    if (app.get_subcommands().empty()) {
+      fmt::print(stderr, "{}\n", error_line("a verb is missing", "intarsia --help lists them"));
+      return wrong_usage;
+    }
+    return done;
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* asked = &app;
+    while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
+    fmt::print("{}", asked->help());
+    return done;
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error);
+  }
+}
+
+}  // namespace
+}  // namespace intarsia::cli
+
+int main(int argc, char** argv) {
+  using namespace intarsia;
+  try {
+    return cli::run(argc, argv);
+  } catch (const Error& error) {
+    fmt::print(stderr, "{}\n", error_line(error));
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "{}\n", error_line("there is not enough memory"));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error_line(error.what()));
+  }
+  return 1;
+}
