@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""PyTorch's side of `intarsia bench`: a child process that is asked for one measurement at a time, so that the two
+sides can take turns (A B A B) in one run and share whatever the machine does meanwhile.
+
+One JSON object a line on standard input, one on standard output for each, in order. The first line written, before
+any request, says who answers:
+
+    {"peer": "PyTorch", "version": "2.13.0", "threads": 2}
+
+A request names what to measure; unknown names and bad values give {"error": "..."} and the process lives on:
+
+    {"name": "linear", "m": 512, "k": 576, "n": 1536, "dtype": "bf16", "threads": 2, "repeat": 7}
+    {"seconds": [0.0012, ...], "work": 905969664}
+
+"seconds" holds `repeat` timings (default 7) after one that is not counted; a call shorter than 2 ms is repeated inside
+a timing, and the timing divided, so that the clock does not matter. "work" is floating-point operations of a product or
+an attention, bytes read and written once for everything else, and 0 for a training step. dtype: f32 (default) or
+bf16. Inputs are kept between equal requests and drawn once, so memory is warm, as on the other side.
+
+    name            sizes (default)              measures
+    linear          m k n                        x [m, k] times the transpose of w [n, k]
+    weight_gradient m k n                        transpose of dy [m, n] times x [m, k]
+    add mul exp tanh sigmoid relu silu gelu gelu_tanh   n (1 << 20)   y = f(x), a new y each time
+    swiglu          n                            silu(gate) * up
+    softmax log_softmax   rows cols              over the last axis
+    rms_norm layer_norm   rows cols              with weight (and bias), over the last axis
+    cross_entropy   rows cols                    mean over rows, with f32 logits
+    NAME_backward   as NAME                      the gradient alone (every name above but the products)
+    adamw           n, tensors (1)               one fused step over `tensors` tensors that hold n numbers together
+    attention, attention_backward   batch heads kv_heads tokens head_size    causal
+    train_step      -                            nanoGPT's published CPU setting: 4 layers, 4 heads, width 128,
+                                                 context 64, batch 12, vocabulary 65, no dropout, AdamW; eager
+
+    {"name": "quit"}  ends the process, as the end of input does.
+"""
+
+import json
+import sys
+import time
+
+import torch
+from torch.nn import functional
+
+TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f64": torch.float64}
+
+ONE_INPUT = {
+    "exp": torch.exp, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu, "silu": functional.silu,
+    "gelu": functional.gelu, "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+}
+TWO_INPUTS = {"add": torch.add, "mul": torch.mul, "swiglu": lambda gate, up: functional.silu(gate) * up}
+
+
+def normal(*shape, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(*shape, generator=generator).to(dtype)
+
+
+def product(q):
+    m, k, n, dtype = q["m"], q["k"], q["n"], q["type"]
+    work = 2 * m * k * n
+    if q["name"] == "linear":
+        x, w = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype)
+        return (lambda: functional.linear(x, w)), work
+    x, dy = normal(m, k, dtype=dtype), normal(m, n, dtype=dtype)
+    return (lambda: torch.mm(dy.t(), x)), work
+
+
+ROWS = ("softmax", "log_softmax", "rms_norm", "layer_norm")
+
+
+def row_function(name, cols, dtype):
+    """(function of x, tensors beside x)"""
+    if name == "softmax":
+        return lambda x: functional.softmax(x, -1), []
+    if name == "log_softmax":
+        return lambda x: functional.log_softmax(x, -1), []
+    weight, bias = normal(cols, dtype=dtype), normal(cols, dtype=dtype)
+    if name == "rms_norm":
+        return lambda x, w: functional.rms_norm(x, (cols,), w, 1e-5), [weight]
+    return lambda x, w, b: functional.layer_norm(x, (cols,), w, b, 1e-5), [weight, bias]
+
+
+def elementwise_or_rows(q):
+    name = q["name"].removesuffix("_backward")
+    backward = name != q["name"]
+    dtype = q["type"]
+    if name in ONE_INPUT or name in TWO_INPUTS:
+        inputs = [normal(q.get("n", 1 << 20), dtype=dtype) for _ in range(1 if name in ONE_INPUT else 2)]
+        function = ONE_INPUT.get(name) or TWO_INPUTS[name]
+    elif name == "cross_entropy":
+        targets = torch.arange(q["rows"]) % q["cols"]
+        inputs = [normal(q["rows"], q["cols"], dtype=dtype)]
+        function = lambda x: functional.cross_entropy(x, targets)
+    elif name in ROWS:
+        function, beside = row_function(name, q["cols"], dtype)
+        inputs = [normal(q["rows"], q["cols"], dtype=dtype), *beside]
+    else:
+        raise ValueError(f"unknown name {q['name']!r}")
+    size = inputs[0].element_size()
+    if not backward:
+        out = function(*inputs)
+        work = size * (sum(x.numel() for x in inputs) + out.numel())
+
+        def forward():
+            with torch.no_grad():
+                return function(*inputs)
+
+        return forward, work
+    for x in inputs:
+        x.requires_grad_()
+    y = function(*inputs)
+    dy = torch.ones_like(y) if y.dim() == 0 else normal(*y.shape, dtype=dtype)
+    work = size * (2 * sum(x.numel() for x in inputs) + dy.numel())
+    return (lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)), work
+
+
+def adamw(q):
+    n, tensors = q.get("n", 1 << 20), q.get("tensors", 1)
+    parameters = [torch.nn.Parameter(normal(n // tensors)) for _ in range(tensors)]
+    for p in parameters:
+        p.grad = normal(p.numel())
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    return optimizer.step, 4 * 7 * (n // tensors) * tensors  # reads w g m v, writes w m v
+
+
+def attention(q):
+    batch, heads, tokens, size = q["batch"], q["heads"], q["tokens"], q["head_size"]
+    kv_heads = q.get("kv_heads", heads)
+    queries = normal(batch, heads, tokens, size, dtype=q["type"])
+    keys = normal(batch, kv_heads, tokens, size, dtype=q["type"])
+    values = normal(batch, kv_heads, tokens, size, dtype=q["type"])
+    work = 2 * 2 * batch * heads * tokens * tokens * size // 2  # two products, half of them masked
+
+    def run():
+        return functional.scaled_dot_product_attention(
+            queries, keys, values, is_causal=True, enable_gqa=kv_heads != heads)
+
+    if q["name"] == "attention":
+        def forward():
+            with torch.no_grad():
+                return run()
+
+        return forward, work
+    inputs = [queries, keys, values]
+    for x in inputs:
+        x.requires_grad_()
+    o = run()
+    d_o = normal(*o.shape, dtype=q["type"])
+    return (lambda: torch.autograd.grad(o, inputs, d_o, retain_graph=True)), work * 5 // 2
+
+
+class Block(torch.nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = torch.nn.LayerNorm(width, bias=False)
+        self.qkv = torch.nn.Linear(width, 3 * width, bias=False)
+        self.out = torch.nn.Linear(width, width, bias=False)
+        self.norm2 = torch.nn.LayerNorm(width, bias=False)
+        self.up = torch.nn.Linear(width, 4 * width, bias=False)
+        self.down = torch.nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x):
+        b, t, w = x.shape
+        q, k, v = (a.view(b, t, self.heads, w // self.heads).transpose(1, 2)
+                   for a in self.qkv(self.norm1(x)).split(w, dim=2))
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, w))
+        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+
+
+class SmallGpt(torch.nn.Module):
+    """GPT as nanoGPT has it (no biases, tied embeddings), in its published setting for a cpu."""
+
+    def __init__(self, vocabulary=65, context=64, width=128, layers=4, heads=4):
+        super().__init__()
+        self.tokens = torch.nn.Embedding(vocabulary, width)
+        self.positions = torch.nn.Embedding(context, width)
+        self.blocks = torch.nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = torch.nn.LayerNorm(width, bias=False)
+
+    def forward(self, ids, targets):
+        x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        logits = functional.linear(self.norm(x), self.tokens.weight)
+        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def train_step(_):
+    torch.manual_seed(1)
+    model = SmallGpt()
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() == 2:
+                p.normal_(0, 0.02)
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    vectors = [p for p in model.parameters() if p.dim() != 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    # The fused optimizer is the fastest of PyTorch's on a cpu: the peer at its best.
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
+    text = torch.randint(65, (100_000,))
+
+    def step():
+        first = torch.randint(len(text) - 65, (12,))
+        ids = torch.stack([text[i : i + 64] for i in first])
+        targets = torch.stack([text[i + 1 : i + 65] for i in first])
+        loss = model(ids, targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step, 0
+
+
+SPECIAL = {
+    "linear": product, "weight_gradient": product, "adamw": adamw, "attention": attention,
+    "attention_backward": attention, "train_step": train_step,
+}
+
+
+def elapsed(call, inner):
+    start = time.perf_counter()
+    for _ in range(inner):
+        call()
+    return (time.perf_counter() - start) / inner
+
+
+class Peer:
+    def __init__(self):
+        self.prepared = {}
+
+    def prepare(self, request):
+        key = json.dumps({k: v for k, v in request.items() if k not in ("repeat",)}, sort_keys=True)
+        if key not in self.prepared:
+            q = dict(request, type=TYPES[request.get("dtype", "f32")])
+            call, work = SPECIAL.get(q["name"], elementwise_or_rows)(q)
+            call()
+            inner = max(1, min(10_000, round(0.002 / max(elapsed(call, 1), 1e-7))))
+            self.prepared = {key: (call, work, inner)}  # the last one only: memory
+        return self.prepared[key]
+
+    def answer(self, request):
+        torch.set_num_threads(int(request.get("threads", torch.get_num_threads())))
+        call, work, inner = self.prepare(request)
+        elapsed(call, inner)
+        return {"seconds": [elapsed(call, inner) for _ in range(int(request.get("repeat", 7)))], "work": work}
+
+
+def main():
+    def say(line):
+        print(json.dumps(line), flush=True)
+
+    say({"peer": "PyTorch", "version": torch.__version__.split("+")[0], "threads": torch.get_num_threads()})
+    peer = Peer()
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+            if request["name"] == "quit":
+                break
+            say(peer.answer(request))
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            say({"error": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main()
