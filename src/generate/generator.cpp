@@ -1,0 +1,130 @@
+#include <algorithm>
+#include <chrono>
+
+#include "core/fail.h"
+#include "generate/stop_text.h"
+#include "intarsia/generate.h"
+#include "intarsia/op.h"
+
+namespace intarsia {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool contains(const std::vector<int32_t>& list, int32_t id) {
+  return std::find(list.begin(), list.end(), id) != list.end();
+}
+
+}  // namespace
+
+Generator::Generator(Loaded loaded) : loaded_(std::move(loaded)) {
+  if (!loaded_.model) fail("generate: no model is given");
+  if (!loaded_.tokenizer) fail_hint("name one with --tokenizer", "generate: the model has no tokenizer");
+  cache_ = loaded_.model->make_cache();
+}
+
+Ids Generator::prompt(std::string_view text) const {
+  const Tokenizer& tokenizer = *loaded_.tokenizer;
+  Ids ids = tokenizer.encode(text);
+  if (tokenizer.add_bos && tokenizer.bos) ids.insert(ids.begin(), *tokenizer.bos);
+  if (!ids.empty()) return ids;
+  const std::optional<int32_t> first = tokenizer.bos ? tokenizer.bos : tokenizer.eos;
+  if (!first) fail_hint("give a text to continue", "generate: the prompt is empty and the model has no BOS or EOS to begin with");
+  return {*first};
+}
+
+void Generator::reset() {
+  cache_->rewind(0);
+  cached_.clear();
+}
+
+// Runs the model over ids behind those in the cache; returns the last one's logits.
+Tensor Generator::step(std::span<const int32_t> ids) {
+  const auto count = static_cast<int64_t>(ids.size());
+  const Tensor hidden = loaded_.model->hidden(Tensor(Array::copy_of(ids, {1, count})), cache_.get());
+  cached_.insert(cached_.end(), ids.begin(), ids.end());
+  const Tensor last = slice(hidden, 1, count - 1, count);
+  return contiguous(cast(loaded_.model->logits(last), DType::f32));
+}
+
+// The logits behind the prompt; empty if cancelled.
+Tensor Generator::read_prompt(const Ids& prompt, const GenerateOptions& options) {
+  // The last id is computed in any case: its logits are needed.
+  const auto common = std::mismatch(cached_.begin(), cached_.end(), prompt.begin(), prompt.end() - 1).first;
+  cached_.erase(common, cached_.end());
+  cache_->rewind(static_cast<int64_t>(cached_.size()));
+
+  Tensor logits;
+  const auto total = static_cast<int64_t>(prompt.size());
+  const auto reused = static_cast<int64_t>(cached_.size());
+  while (cached_.size() < prompt.size()) {
+    const size_t done = cached_.size();
+    const size_t count = std::min(static_cast<size_t>(options.chunk), prompt.size() - done);
+    logits = step(std::span(prompt).subspan(done, count));
+    const auto now = static_cast<int64_t>(cached_.size());
+    if (options.on_prompt && !options.on_prompt(now - reused, total - reused)) return {};
+  }
+  return logits;
+}
+
+Generated Generator::generate(const Ids& prompt, const GenerateOptions& options) {
+  const NoGradient no_gradient;
+  const Model& model = *loaded_.model;
+  const Tokenizer& tokenizer = *loaded_.tokenizer;
+  if (prompt.empty()) fail("generate: the prompt has no ids");
+  if (options.chunk < 1 || options.max_tokens < 0)
+    fail("generate: chunk is {} and max_tokens {}, expected 1 or more and 0 or more", options.chunk, options.max_tokens);
+  if (static_cast<int64_t>(prompt.size()) > model.context())
+    fail_hint("shorten it", "generate: the prompt has {} tokens, the model's context is {}", prompt.size(), model.context());
+
+  Generated result;
+  result.prompt_ids = prompt;
+  Sampler sampler(options.sampling);
+  Ids all = prompt;
+  auto start = Clock::now();
+  Tensor logits = read_prompt(prompt, options);
+  result.prompt_seconds = seconds_since(start);
+  if (!logits) {
+    result.ending = Ending::cancelled;
+    return result;
+  }
+
+  start = Clock::now();
+  StreamDecoder decoder(loaded_.tokenizer, prompt.back());
+  StopText stop(options.stop);
+  const auto pass_on = [&](const std::string& text) {
+    result.text += text;
+    return text.empty() || !options.on_text || options.on_text(text);
+  };
+  bool wanted = true;
+  while (true) {
+    if (static_cast<int64_t>(result.ids.size()) == options.max_tokens) break;
+    // Rows of the model's matrix may be more than the tokenizer has ids.
+    const auto row = logits.array().span<float>().first(static_cast<size_t>(tokenizer.size()));
+    const int32_t id = sampler(row, all);
+    if (!options.ignore_stop_ids && contains(tokenizer.stop, id)) {
+      result.ending = Ending::stop_id;
+      break;
+    }
+    result.ids.push_back(id);
+    all.push_back(id);
+    wanted = pass_on(stop.feed(decoder.feed(id)));
+    if (!wanted) result.ending = Ending::cancelled;
+    if (stop.found()) result.ending = Ending::stop_text;
+    if (!wanted || stop.found()) break;
+    if (static_cast<int64_t>(result.ids.size()) == options.max_tokens) break;
+    if (static_cast<int64_t>(all.size()) > model.context()) {
+      result.ending = Ending::context;
+      break;
+    }
+    logits = step({&id, 1});
+  }
+  if (wanted && !stop.found()) pass_on(stop.feed(decoder.flush()) + stop.flush());
+  result.decode_seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace intarsia
