@@ -10,7 +10,9 @@ int main(int count, char** arguments) try {
   Recipe recipe;
   recipe.data.path = count > 1 ? arguments[1] : __FILE__;  // its own source, if no text is given
   recipe.tokenizer.kind = "characters";
-  recipe.model = {.layers = 2, .heads = 2, .width = 64, .context = 32};
+  recipe.model.layers = recipe.model.heads = 2;
+  recipe.model.width = 64;
+  recipe.model.context = 32;
   recipe.training.steps = 300;
   recipe.training.out = (std::filesystem::temp_directory_path() / "intarsia-loop").string();
   recipe.schedule.warm_up = 20;

@@ -4,7 +4,7 @@
 #pragma once
 #include <type_traits>
 
-#include "intarsia/simd.h"
+#include "intarsia/elementary.h"
 
 namespace intarsia::simd {
 namespace {

@@ -17,9 +17,9 @@ constexpr int inputs_of() {
   else return 4;
 }
 
-template <class F, class V>
-__attribute__((flatten)) void forward(const void* formula, typename V::Scalar* y, const typename V::Scalar* const* x,
-                                      int64_t n) {
+// V is the vector to compute with, T the type of the elements.
+template <class F, class V, class T>
+__attribute__((flatten)) void forward(const void* formula, T* y, const T* const* x, int64_t n) {
   const F& f = *static_cast<const F*>(formula);
   constexpr int inputs = inputs_of<F>();
   for_lanes<V>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
@@ -47,9 +47,8 @@ INTARSIA_INLINE void store_gradients(V, S* const* dx, int64_t i, L lanes) {
 }
 
 // Derivatives are linear in their seed, so the seed is dy itself: where() then passes an infinite dy to one side only.
-template <class F, class V, unsigned M>
-__attribute__((flatten)) void backward(const void* formula, typename V::Scalar* const* dx, const typename V::Scalar* dy,
-                                       const typename V::Scalar* const* x, int64_t n) {
+template <class F, class V, class T, unsigned M>
+__attribute__((flatten)) void backward(const void* formula, T* const* dx, const T* dy, const T* const* x, int64_t n) {
   const F& f = *static_cast<const F*>(formula);
   constexpr int inputs = inputs_of<F>();
   for_lanes<V>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
@@ -70,11 +69,11 @@ __attribute__((flatten)) void backward(const void* formula, typename V::Scalar* 
   });
 }
 
-template <class F, unsigned M>
-constexpr void set_backward(PointwiseKernel& kernel) {
-  kernel.backward[M] = backward<F, Float, M>;
-  kernel.backward64[M] = backward<F, Double, M>;
-  if constexpr (M > 1) set_backward<F, M - 1>(kernel);
+template <class F, class V, class T, unsigned M = (1u << inputs_of<F>()) - 1>
+constexpr void fill(PointwiseRange<T>& range) {
+  range.backward[M] = backward<F, V, T, M>;
+  if constexpr (M > 1) fill<F, V, T, M - 1>(range);
+  else range.forward = forward<F, V, T>;
 }
 
 // The kernels of the lambda f, which must outlive them. No instruction is run: constant initialization.
@@ -83,9 +82,9 @@ constexpr PointwiseKernel kernel_of(const F& f) {
   PointwiseKernel kernel;
   kernel.inputs = inputs_of<F>();
   kernel.formula = &f;
-  kernel.forward = forward<F, Float>;
-  kernel.forward64 = forward<F, Double>;
-  set_backward<F, (1u << inputs_of<F>()) - 1>(kernel);
+  fill<F, Float>(kernel.f32);
+  fill<F, Double>(kernel.f64);
+  fill<F, Float>(kernel.bf16s);
   return kernel;
 }
 

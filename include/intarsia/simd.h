@@ -1,11 +1,6 @@
 // A vector of floats as wide as the compile flags of the including file allow (16 with AVX-512, 8 with AVX2 and FMA,
 // else 4), and a double with the same face, so that one generic lambda runs with either. Everything is inlined and in
 // an unnamed namespace: files compiled for different instruction sets can be linked together.
-//
-// Accuracy in f32: exp, log, tanh, sigmoid and erf are within 2 ulp on every rung (rungs agree to that bound, not in
-// bits), infinities and NaN as in libm. The library computes with denormals off (FTZ and DAZ): there a denormal input
-// counts as zero of its sign (log gives -inf) and a result below 2^-126 is zero. With denormals on, exp and
-// sigmoid underflow gradually.
 #pragma once
 #include <math.h>
 
@@ -133,11 +128,30 @@ struct Float {
     return x;
   }
 #endif
-  static INTARSIA_INLINE Float from_bf16(Half h) { return (Raw)(__builtin_convertvector(h, Unsigned) << 16); }
+  // Between 16 and 32 bits; narrow() drops the high half.
+#if INTARSIA_SIMD_512
+  static INTARSIA_INLINE Int widen(Half h) { return (Int)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)h); }
+  static INTARSIA_INLINE Half narrow(Int b) { return (Half)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)b); }
+#elif INTARSIA_SIMD_256
+  static INTARSIA_INLINE Int widen(Half h) { return (Int)_mm256_cvtepu16_epi32((__m128i)h); }
+  static INTARSIA_INLINE Half narrow(Int b) {
+    const __m256i low = _mm256_and_si256((__m256i)b, _mm256_set1_epi32(0xffff));
+    return (Half)_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08));
+  }
+#else
+  static INTARSIA_INLINE Int widen(Half h) { return (Int)__builtin_convertvector(h, Unsigned); }
+  static INTARSIA_INLINE Half narrow(Int b) { return __builtin_convertvector((Unsigned)b, Half); }
+#endif
+  static INTARSIA_INLINE Float from_bf16(Half h) { return (Raw)(widen(h) << 16); }
   // To the nearest, ties to even; a NaN stays one.
   INTARSIA_INLINE Half to_bf16() const {
-    const Unsigned b = (Unsigned)raw, rounded = (b + 0x7fff + (b >> 16 & 1)) >> 16, quiet = b >> 16 | 0x40;
-    return __builtin_convertvector((Unsigned)choose(raw != raw, (Int)quiet, (Int)rounded), Half);
+    const Unsigned b = (Unsigned)raw, rounded = b + 0x7fff + (b >> 16 & 1);
+#if INTARSIA_SIMD_512
+    const __mmask16 nan = _mm512_cmp_ps_mask((__m512)raw, (__m512)raw, _CMP_UNORD_Q);
+    return narrow((Int)((Unsigned)_mm512_mask_set1_epi32((__m512i)rounded, nan, 0x7fc00000) >> 16));
+#else
+    return narrow((Int)((Unsigned)choose(raw != raw, Int{} + 0x7fc00000, (Int)rounded) >> 16));
+#endif
   }
 #if INTARSIA_SIMD_512
   static INTARSIA_INLINE Float from_f16(Half h) { return (Raw)_mm512_maskz_cvtph_ps(0xffff, (__m256i)h); }
@@ -148,7 +162,7 @@ struct Float {
 #else
   // Without F16C, on integers; denormals of 16 bits are normal numbers of 32, so flushing does not touch them.
   static INTARSIA_INLINE Float from_f16(Half h) {
-    const Int b = (Int)__builtin_convertvector(h, Unsigned), magnitude = b & 0x7fff;
+    const Int b = widen(h), magnitude = b & 0x7fff;
     const Int normal = (magnitude << 13) + (112 << 23) + ((magnitude >= 0x7c00) & (112 << 23));
     const Int small = (Int)(__builtin_convertvector(magnitude, Raw) * (Float(0x1p-24f).raw));
     return of_bits(choose(magnitude < 0x400, small, normal) | (b & 0x8000) << 16);
@@ -161,7 +175,7 @@ struct Float {
     Int r = choose(magnitude < 0x38800000, small, normal);
     r = choose(magnitude >= 0x477ff000, Int{} + 0x7c00, r);
     r = choose(magnitude > 0x7f800000, 0x7e00 | (magnitude >> 13 & 0x3ff), r);
-    return __builtin_convertvector((Unsigned)(r | (b >> 16 & 0x8000)), Half);
+    return narrow(r | (b >> 16 & 0x8000));
   }
 #endif
 };
@@ -239,91 +253,54 @@ INTARSIA_INLINE Float sqrt(Float x) {
   return x;
 #endif
 }
-// y * 2^n for a whole number n in [-151, 129]
-INTARSIA_INLINE Float scale(Float y, Float n) {
-#if INTARSIA_SIMD_512
-  return (Float::Raw)_mm512_maskz_scalef_ps(0xffff, (__m512)y.raw, (__m512)n.raw);
-#else
-  const Float::Int i = __builtin_convertvector(n.raw, Float::Int), half = i >> 1;
-  return y * Float::of_bits((half + 127) << 23) * Float::of_bits((i - half + 127) << 23);
-#endif
-}
-
 INTARSIA_INLINE Float abs(Float x) { return Float::of_bits(x.bits() & 0x7fffffff); }
 INTARSIA_INLINE Float copysign(Float x, Float sign) {
   return Float::of_bits((x.bits() & 0x7fffffff) | (sign.bits() & static_cast<int32_t>(0x80000000)));
 }
 
-INTARSIA_INLINE Float polynomial(Float, float last) { return last; }
-// c0 + x (c1 + x (c2 + ...))
-template <class... C>
-INTARSIA_INLINE Float polynomial(Float x, float c0, C... rest) { return fma(polynomial(x, rest...), x, c0); }
-
-// 2^n e^r with n the nearest whole number to x / ln 2; polynomial of degree 6 on |r| <= ln(2) / 2.
-INTARSIA_INLINE Float exp(Float x) {
-  x = select(x > 89.f, 89.f, select(x < -104.f, -104.f, x));
-  const Float magic = 0x1.8p23f;  // adding it rounds to a whole number
-  const Float n = fma(x, 1.44269504f, magic) - magic;
-  const Float r = fma(n, 2.12194440e-4f, fma(n, -0.693359375f, x));
-  const Float p = polynomial(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558aep-5f, 0x1.123998p-7f, 0x1.6a4f28p-10f);
-  return scale(fma(r * r, p, r) + 1, n);
+// min(x, most) and max(x, least); a NaN in x stays, one in the bound has no effect.
+INTARSIA_INLINE Float at_most(Float x, Float most) {
+#if INTARSIA_SIMD_512
+  return (Float::Raw)_mm512_maskz_min_ps(0xffff, (__m512)most.raw, (__m512)x.raw);
+#elif INTARSIA_SIMD_256
+  return (Float::Raw)_mm256_min_ps((__m256)most.raw, (__m256)x.raw);
+#else
+  return select(x > most, most, x);
+#endif
+}
+INTARSIA_INLINE Float at_least(Float x, Float least) {
+#if INTARSIA_SIMD_512
+  return (Float::Raw)_mm512_maskz_max_ps(0xffff, (__m512)least.raw, (__m512)x.raw);
+#elif INTARSIA_SIMD_256
+  return (Float::Raw)_mm256_max_ps((__m256)least.raw, (__m256)x.raw);
+#else
+  return select(x < least, least, x);
+#endif
 }
 
-// e ln 2 + log(1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]
-INTARSIA_INLINE Float log(Float x) {
-  const Mask small = x < 0x1p-126f;
-  const Float scaled = select(small, x * 0x1p25f, x);
-  const Float::Int e = (scaled.bits() - 0x3f3504f3) >> 23;
-  const Float f = Float::of_bits(scaled.bits() - (e << 23)) - 1;
-  const Float n = Float(__builtin_convertvector(e, Float::Raw)) - select(small, 25.f, 0.f);
-  const Float p = polynomial(f, 0x1.555548p-2f, -0x1.000006p-2f, 0x1.99a476p-3f, -0x1.555c46p-3f, 0x1.233ba8p-3f,
-                             -0x1.fc2886p-4f, 0x1.e6bf3ap-4f, -0x1.de02bcp-4f, 0x1.14760cp-4f);
-  const Float f2 = f * f;
-  const Float tail = fma(-0.5f, f2, fma(n, -2.12194440e-4f, f2 * f * p));
-  Float y = fma(n, 0.693359375f, f + tail);
-  y = select(x < __builtin_inff(), y, x);  // inf and NaN stay
-  y = select(x < 0, __builtin_nanf(""), y);
-  return select(scaled == 0, -__builtin_inff(), y);
-}
-
-// 1 / (1 + e^-x), without overflow on either side
-INTARSIA_INLINE Float sigmoid(Float x) {
-  const Float e = exp(-abs(x)), s = 1 + e, lost = e - (s - 1);
-  const Float q = select(x >= 0, 1, e) / s;
-  return fma(q * lost, fma(0.5f, s, -1.46f), q);  // takes back the rounding of 1 + e; 1 / s is about 1.46 - s / 2
-}
-
-INTARSIA_INLINE Float tanh(Float x) {
-  const Float a = abs(x), x2 = x * x;
-  const Float p = polynomial(x2, -0x1.555532p-2f, 0x1.1106fcp-3f, -0x1.b83738p-5f, 0x1.5207b8p-6f, -0x1.75619ap-8f);
-  const Float large = 1 - 2 / (exp(a + a) + 1);
-  return copysign(select(a < 0.625f, fma(x2 * a, p, a), large), x);
-}
-
-INTARSIA_INLINE Float erf(Float x) {
-  const Float a = abs(x);
-  const Float p = polynomial(x * x, 0x1.06eba8p-3f, -0x1.812740p-2f, 0x1.ce2d60p-4f, -0x1.b80062p-6f, 0x1.543f2ap-8f,
-                             -0x1.a583bcp-11f, 0x1.4d2864p-14f);
-  const Float q = polynomial(select(a > 4.f, 4.f, a), 0x1.5d0f68p-13f, 0x1.20b752p+0f, 0x1.4621bcp-1f, 0x1.aa72fcp-4f,
-                             -0x1.6d9c48p-6f, 0x1.91caecp-9f, -0x1.9fad52p-13f);
-  const Float x8 = x * 8;  // so that x p is no denormal number where x is none
-  return select(a < 0.9f, 0.125f * fma(x8, p, x8), copysign(1 - exp(-q), x));
-}
-
-// The lanes joined pairwise: a fixed order.
+// The lanes joined pairwise, lane i with lane i + width / 2 first: a fixed order.
 template <class F>
 INTARSIA_INLINE float fold(Float x, F join) {
-  float lanes[width];
-  x.store(lanes);
-  for (int half = width / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] = join(lanes[i], lanes[i + half]);
-  return lanes[0];
+#if INTARSIA_SIMD_512
+  x = join(x, Float((Float::Raw)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)x.raw, (__m512)x.raw, 0x4e)));
+  x = join(x, Float((Float::Raw)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)x.raw, (__m512)x.raw, 0xb1)));
+  x = join(x, Float((Float::Raw)_mm512_maskz_permute_ps(0xffff, (__m512)x.raw, 0x4e)));
+  x = join(x, Float((Float::Raw)_mm512_maskz_permute_ps(0xffff, (__m512)x.raw, 0xb1)));
+#elif INTARSIA_SIMD_256
+  x = join(x, Float((Float::Raw)_mm256_permute2f128_ps((__m256)x.raw, (__m256)x.raw, 1)));
+  x = join(x, Float((Float::Raw)_mm256_permute_ps((__m256)x.raw, 0x4e)));
+  x = join(x, Float((Float::Raw)_mm256_permute_ps((__m256)x.raw, 0xb1)));
+#else
+  x = join(x, Float(Float::Raw{x.raw[2], x.raw[3], x.raw[0], x.raw[1]}));
+  x = join(x, Float(Float::Raw{x.raw[1], x.raw[0], x.raw[3], x.raw[2]}));
+#endif
+  return x.raw[0];
 }
 INTARSIA_INLINE float sum(Float x) {
-  return fold(x, [](float a, float b) INTARSIA_LAMBDA { return a + b; });
+  return fold(x, [](Float a, Float b) INTARSIA_LAMBDA { return a + b; });
 }
 INTARSIA_INLINE float greatest(Float x) {
-  return fold(x, [](float a, float b) INTARSIA_LAMBDA { return a > b ? a : b; });
+  return fold(x, [](Float a, Float b) INTARSIA_LAMBDA { return at_least(a, b); });
 }
 
 // A double with the face of Float: one lane, libm's functions.
@@ -357,18 +334,12 @@ struct Double {
 };
 INTARSIA_INLINE Double select(Flag mask, Double a, Double b) { return mask.lanes ? a : b; }
 INTARSIA_INLINE bool any(Flag mask) { return mask.lanes; }
+INTARSIA_INLINE Double at_most(Double x, Double most) { return select(x > most, most, x); }
+INTARSIA_INLINE Double at_least(Double x, Double least) { return select(x < least, least, x); }
 INTARSIA_INLINE Double fma(Double a, Double b, Double c) { return a * b + c; }
 INTARSIA_INLINE Double sqrt(Double x) { return ::sqrt(x.raw); }
 INTARSIA_INLINE Double abs(Double x) { return ::fabs(x.raw); }
 INTARSIA_INLINE Double copysign(Double x, Double sign) { return ::copysign(x.raw, sign.raw); }
-INTARSIA_INLINE Double exp(Double x) { return ::exp(x.raw); }
-INTARSIA_INLINE Double log(Double x) { return ::log(x.raw); }
-INTARSIA_INLINE Double tanh(Double x) { return ::tanh(x.raw); }
-INTARSIA_INLINE Double erf(Double x) { return ::erf(x.raw); }
-INTARSIA_INLINE Double sigmoid(Double x) {
-  const double e = ::exp(-::fabs(x.raw));
-  return (x.raw >= 0 ? 1 : e) / (1 + e);
-}
 INTARSIA_INLINE double sum(Double x) { return x.raw; }
 INTARSIA_INLINE double greatest(Double x) { return x.raw; }
 
@@ -377,14 +348,13 @@ template <class V>
 concept Vector = requires(V v) { v.raw; typename V::Scalar; };
 
 // A NaN in either argument gives NaN.
-template <Vector V> INTARSIA_INLINE V max_of(V a, V b) { return select(a > b, a, select(a != a, a, b)); }
-template <Vector V> INTARSIA_INLINE V min_of(V a, V b) { return select(a < b, a, select(a != a, a, b)); }
+template <Vector V> INTARSIA_INLINE V max_of(V a, V b) { return select(a != a, a, at_least(b, a)); }
+template <Vector V> INTARSIA_INLINE V min_of(V a, V b) { return select(a != a, a, at_most(b, a)); }
 INTARSIA_INLINE Float max(Float a, Float b) { return max_of(a, b); }
 INTARSIA_INLINE Float min(Float a, Float b) { return min_of(a, b); }
 INTARSIA_INLINE Double max(Double a, Double b) { return max_of(a, b); }
 INTARSIA_INLINE Double min(Double a, Double b) { return min_of(a, b); }
 template <Vector V> INTARSIA_INLINE V rsqrt(V x) { return 1 / sqrt(x); }
-template <Vector V> INTARSIA_INLINE V relu(V x) { return select(x <= 0, 0, x); }  // NaN stays
 
 // body(i, Full or Partial) for i = 0, width, 2 width ... below n.
 template <class V, class Body>

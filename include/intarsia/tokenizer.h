@@ -12,6 +12,8 @@
 
 namespace intarsia {
 
+class GgufWriter;
+
 using Ids = std::vector<int32_t>;
 
 class Tokenizer {
@@ -35,6 +37,9 @@ class Tokenizer {
   virtual bool is_special(int32_t id) const = 0;
   // Writes what load_tokenizer reads: tokenizer.json (Hugging Face) in `directory`.
   virtual void save(const std::filesystem::path& directory) const = 0;
+  // Adds the metadata tokenizer.ggml.* with `vocabulary` tokens, unused ones behind its own. An error if the format
+  // cannot say what this tokenizer does.
+  virtual void write_gguf(GgufWriter& out, int64_t vocabulary) const;
 
   std::optional<int32_t> bos, eos;
   bool add_bos = false;       // the model's own files ask for a BOS before a prompt

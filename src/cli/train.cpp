@@ -26,9 +26,9 @@ std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 // The first Ctrl-C asks for an orderly end, the second ends the process at once, as if nobody had asked.
-class Interrupt {
+class OrderlyEnd {
  public:
-  Interrupt() {
+  OrderlyEnd() {
     interrupted = false;
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
@@ -36,12 +36,12 @@ class Interrupt {
     sigaction(SIGINT, &action, &before_interrupt_);
     sigaction(SIGTERM, &action, &before_terminate_);
   }
-  ~Interrupt() {
+  ~OrderlyEnd() {
     sigaction(SIGINT, &before_interrupt_, nullptr);
     sigaction(SIGTERM, &before_terminate_, nullptr);
   }
-  Interrupt(const Interrupt&) = delete;
-  Interrupt& operator=(const Interrupt&) = delete;
+  OrderlyEnd(const OrderlyEnd&) = delete;
+  OrderlyEnd& operator=(const OrderlyEnd&) = delete;
 
  private:
   struct sigaction before_interrupt_, before_terminate_;
@@ -144,7 +144,7 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
     recipe = recipe_for(arguments, minutes_given, progress);
     run = recipe.training.out;
   }
-  const Interrupt interrupt;
+  const OrderlyEnd orderly_end;
   const TrainResult result = resuming ? resume(run, callbacks) : train(recipe, callbacks);
   progress.finish();
   if (result.cancelled) {

@@ -206,7 +206,12 @@ void write_safetensors(const std::filesystem::path& path, std::vector<ArraySourc
     header[tensor.name] = std::move(entry);
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::type_error&) {
+    fail("{}: a tensor's name or the metadata is not UTF-8", path.string());
+  }
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t length = text.size();
 

@@ -19,24 +19,12 @@ struct Operand {
   DType dtype;
 };
 
-template <class S>
-void widen(DType dtype, const void* from, S* to, int64_t n) {
-  const RowSlots& rows = table().rows;
-  if constexpr (sizeof(S) == 8) rows.to_f64[static_cast<int>(dtype)](from, to, n);
-  else rows.to_f32[static_cast<int>(dtype)](from, to, n);
-}
-template <class S>
-void narrow(const S* from, DType dtype, void* to, int64_t n) {
-  const RowSlots& rows = table().rows;
-  if constexpr (sizeof(S) == 8) rows.from_f64[static_cast<int>(dtype)](from, to, n);
-  else rows.from_f32[static_cast<int>(dtype)](from, to, n);
-}
-
-// One pointwise computation in S (float or double): operands that broadcast to contiguous results of one shape.
+// One pointwise computation with the kernels for elements of type S: operands that broadcast to contiguous results of
+// one shape.
 template <class S, class Call>
 class Job {
  public:
-  static constexpr DType computed = dtype_of<S>::value;
+  static constexpr DType type = dtype_of<S>::value;
 
   Job(const Shape& shape, DType out, Call call) : walk_(shape), out_(out), call_(call), count_(shape.count()) {}
 
@@ -61,8 +49,9 @@ class Job {
     S in[max_operands][block], out[max_inputs][block];
     double raw[block];  // strided elements before their conversion
   };
+
   bool reads_directly(int k) const {
-    return operands_[k].dtype == computed && walk_.stride[k][walk_.rank - 1] == 1;
+    return operands_[k].dtype == type && walk_.stride[k][walk_.rank - 1] == 1;
   }
 
   // n elements of a row of operand k to `to`.
@@ -71,13 +60,13 @@ class Job {
     const int64_t stride = walk_.stride[k][walk_.rank - 1];
     const char* from = address(x.data, x.dtype, offset);
     if (stride == 0) {
-      widen(x.dtype, from, to, 1);
+      convert_run(x.dtype, from, type, to, 1);
       for (int64_t i = 1; i < n; i++) to[i] = to[0];
     } else if (stride == 1) {
-      widen(x.dtype, from, to, n);
+      convert_run(x.dtype, from, type, to, n);
     } else {
       gather_run(x.dtype, from, stride, buffers.raw, n);
-      widen(x.dtype, buffers.raw, to, n);
+      convert_run(x.dtype, buffers.raw, type, to, n);
     }
   }
 
@@ -85,17 +74,17 @@ class Job {
     S* y[max_inputs] = {};
     for (int i = 0; i < max_inputs; i++)
       if (results_[i])
-        y[i] = out_ == computed ? static_cast<S*>(results_[i]) + position : buffers.out[i];
+        y[i] = out_ == type ? static_cast<S*>(results_[i]) + position : buffers.out[i];
     call_(y, x, n);
-    if (out_ == computed) return;
+    if (out_ == type) return;
     for (int i = 0; i < max_inputs; i++)
-      if (results_[i]) narrow(buffers.out[i], out_, address(results_[i], out_, position), n);
+      if (results_[i]) convert_run(type, buffers.out[i], out_, address(results_[i], out_, position), n);
   }
 
   void run_rows(int64_t begin, int64_t end) const {
     Buffers buffers;
     const int64_t inner = walk_.inner();
-    bool direct = out_ == computed;
+    bool direct = out_ == type;
     for (int k = 0; k < walk_.arrays; k++) direct &= reads_directly(k);
     RowCursor<max_operands> row(walk_, begin / inner);
     int64_t column = begin % inner;
@@ -171,11 +160,8 @@ void check_arguments(const PointwiseKernel& kernel, std::span<const Array> x, DT
 }
 
 template <class S>
-Array forward(const PointwiseKernel& kernel, std::span<const Array> x, DType out) {
-  auto call = [&kernel](S* const* y, const S* const* in, int64_t n) {
-    if constexpr (sizeof(S) == 8) kernel.forward64(kernel.formula, y[0], in, n);
-    else kernel.forward(kernel.formula, y[0], in, n);
-  };
+Array forward(const PointwiseKernel& kernel, const PointwiseRange<S>& range, std::span<const Array> x, DType out) {
+  auto call = [&](S* const* y, const S* const* in, int64_t n) { range.forward(kernel.formula, y[0], in, n); };
   Array y = Array::empty(common_shape(x), out);
   Job<S, decltype(call)> job(y.shape(), out, call);
   for (const Array& a : x) job.input(a);
@@ -185,10 +171,10 @@ Array forward(const PointwiseKernel& kernel, std::span<const Array> x, DType out
 }
 
 template <class S>
-void backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x, Array* dx) {
-  auto call = [&kernel, active](S* const* y, const S* const* in, int64_t n) {
-    if constexpr (sizeof(S) == 8) kernel.backward64[active](kernel.formula, y, in[kernel.inputs], in, n);
-    else kernel.backward[active](kernel.formula, y, in[kernel.inputs], in, n);
+void backward(const PointwiseKernel& kernel, const PointwiseRange<S>& range, unsigned active, const Array& dy,
+              std::span<const Array> x, Array* dx) {
+  auto call = [&](S* const* y, const S* const* in, int64_t n) {
+    range.backward[active](kernel.formula, y, in[kernel.inputs], in, n);
   };
   Job<S, decltype(call)> job(dy.shape(), dy.dtype(), call);
   for (const Array& a : x) job.input(a);
@@ -201,11 +187,19 @@ void backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, s
   job.run();
 }
 
+// Whether the kernels that read and write bf16 themselves will do: any other input would lose digits.
+bool all_bf16(std::span<const Array> x, DType result) {
+  for (const Array& a : x)
+    if (a.dtype() != DType::bf16) return false;
+  return result == DType::bf16;
+}
+
 }  // namespace
 
 Array pointwise(const PointwiseKernel& kernel, std::span<const Array> x, DType out) {
   check_arguments(kernel, x, out);
-  return out == DType::f64 ? forward<double>(kernel, x, out) : forward<float>(kernel, x, out);
+  if (out == DType::f64) return forward(kernel, kernel.f64, x, out);
+  return all_bf16(x, out) ? forward(kernel, kernel.bf16s, x, out) : forward(kernel, kernel.f32, x, out);
 }
 
 void pointwise_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x,
@@ -213,8 +207,9 @@ void pointwise_backward(const PointwiseKernel& kernel, unsigned active, const Ar
   check_arguments(kernel, x, dy.dtype());
   active &= (1u << kernel.inputs) - 1;
   if (!active) return;
-  if (dy.dtype() == DType::f64) backward<double>(kernel, active, dy, x, dx);
-  else backward<float>(kernel, active, dy, x, dx);
+  if (dy.dtype() == DType::f64) backward(kernel, kernel.f64, active, dy, x, dx);
+  else if (all_bf16(x, dy.dtype())) backward(kernel, kernel.bf16s, active, dy, x, dx);
+  else backward(kernel, kernel.f32, active, dy, x, dx);
 }
 
 namespace {

@@ -88,6 +88,7 @@ void save_gguf(const Model& model, const Tokenizer* tokenizer, const fs::path& p
   config_to_gguf(architecture, config_of(model, tokenizer), out);
   // general.file_type: what most tensors are, as llama.cpp counts its formats.
   out.set("general.file_type", uint32_t{dtype == DType::f32 ? 0u : dtype == DType::f16 ? 1u : 32u});
+  if (tokenizer) tokenizer->write_gguf(out, model.vocabulary());
   for (const Weight& weight : model.weights()) {
     // llama.cpp wants vectors (norms, biases) in f32.
     const DType type = weight.tensor->rank() == 1 ? DType::f32 : dtype;

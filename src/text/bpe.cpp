@@ -16,23 +16,31 @@ const uint64_t MergeTable::seed_ = [] {
   return uint64_t{device()} << 32 | device();
 }();
 
-MergeTable::MergeTable(std::span<const Merge> merges) {
-  slots_.assign(std::bit_ceil(2 * merges.size() + 2), Slot{});
-  mask_ = slots_.size() - 1;
+MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
+  const size_t slots = merges.empty() ? 1 : std::bit_ceil(merges.size() + merges.size() / 2 + 2);
+  slots_.assign(slots, none);
+  results_.assign(slots, -1);
+  mask_ = slots - 1;
   for (const Merge& merge : merges) {
-    const uint64_t pair = uint64_t{static_cast<uint32_t>(merge.left)} << 32 | static_cast<uint32_t>(merge.right);
-    size_t at = slot_of(pair);
-    while (slots_[at].merge.rank != none && slots_[at].pair != pair) at = (at + 1) & mask_;
-    slots_[at] = {pair, {merge.rank, merge.result}};
+    const int32_t largest = std::max({merge.left, merge.right, merge.result});
+    if (largest >= 1 << id_bits) fail("{}: a merge has the id {}, expected one below {}", name, largest, 1 << id_bits);
+    if (merge.rank >= none) fail("{}: has more than {} merges", name, none);
+    const uint64_t pair = pair_of(merge.left, merge.right);
+    const Found found = find(merge.left, merge.right);
+    slots_[found.place] = pair << rank_bits | merge.rank;
+    results_[found.place] = merge.result;
   }
 }
 
 std::vector<Merge> MergeTable::list() const {
+  constexpr uint64_t id_mask = (uint64_t{1} << id_bits) - 1;
   std::vector<Merge> merges;
-  for (const Slot& slot : slots_) {
-    if (slot.merge.rank == none) continue;
-    const auto left = static_cast<int32_t>(slot.pair >> 32), right = static_cast<int32_t>(slot.pair);
-    merges.push_back({left, right, slot.merge.result, slot.merge.rank});
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const auto rank = static_cast<uint32_t>(slots_[i]) & none;
+    if (rank == none) continue;
+    const auto left = static_cast<int32_t>(slots_[i] >> rank_bits >> id_bits);
+    const auto right = static_cast<int32_t>(slots_[i] >> rank_bits & id_mask);
+    merges.push_back({left, right, results_[i], rank});
   }
   std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
     return std::tie(a.rank, a.left, a.right) < std::tie(b.rank, b.left, b.right);
@@ -40,9 +48,10 @@ std::vector<Merge> MergeTable::list() const {
   return merges;
 }
 
-Bpe::Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options)
+Bpe::Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options,
+         std::string_view name)
     : words_(std::move(words)),
-      merges_(merges),
+      merges_(merges, name),
       options_(options),
       whole_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(words_->size()))) {
   for (int byte = 0; byte < 256; ++byte) {
@@ -113,7 +122,7 @@ size_t Bpe::first_symbols(std::string_view word, int32_t* out) const {
 // Few symbols: the ranks of all pairs in a row, the least one searched again after each merge.
 size_t Bpe::merge_few(int32_t* ids, size_t count) const {
   MergeTable::Found pairs[64];
-  if (count < 2) return count;
+  if (count < 2 || merges_.empty()) return count;
   for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -121,7 +130,7 @@ size_t Bpe::merge_few(int32_t* ids, size_t count) const {
       if (pairs[i].rank < pairs[best].rank) best = i;
     }
     if (pairs[best].rank == MergeTable::none) break;
-    ids[best] = pairs[best].result;
+    ids[best] = merges_.result(pairs[best]);
     --count;
     for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
     for (size_t i = best; i + 1 < count; ++i) pairs[i] = pairs[i + 1];
@@ -133,6 +142,7 @@ size_t Bpe::merge_few(int32_t* ids, size_t count) const {
 
 // Many symbols: a linked list, and a heap of possible merges: O(n log n) whatever the word is.
 size_t Bpe::merge_many(int32_t* ids, size_t count) const {
+  if (merges_.empty()) return count;
   const auto end = static_cast<uint32_t>(count);
   if (count >= UINT32_MAX) fail("tokenizer: a word has {} symbols, expected fewer than 2^32", count);
   std::vector<uint32_t> next(count), previous(count);
@@ -161,7 +171,7 @@ size_t Bpe::merge_many(int32_t* ids, size_t count) const {
     const uint32_t right = next[at];
     const MergeTable::Found merge = merges_.find(ids[at], ids[right]);
     if (merge.rank != top >> 32) continue;
-    ids[at] = merge.result;
+    ids[at] = merges_.result(merge);
     ids[right] = gone;
     next[at] = next[right];
     if (next[at] != end) {

@@ -11,6 +11,7 @@
 
 #include "intarsia/tokenizer.h"
 #include "text/string_table.h"
+#include "text/word_cache.h"
 
 namespace intarsia {
 
@@ -22,36 +23,40 @@ struct Merge {
 // Pairs of ids to their merge.
 class MergeTable {
  public:
-  static constexpr uint32_t none = UINT32_MAX;
+  // Ids and ranks must be below these, so that a pair and its rank fit into 64 bits: what a lookup reads decides the speed.
+  static constexpr int id_bits = 21, rank_bits = 22;
+  static constexpr uint32_t none = (uint32_t{1} << rank_bits) - 1;  // the rank of a pair that has no merge
+
+  // Of merges with the same pair the last one counts, as in `tokenizers`. Errors name `name`.
+  MergeTable(std::span<const Merge> merges, std::string_view name);
   struct Found {
-    uint32_t rank = none;
-    int32_t result = -1;
+    uint32_t rank, place;
   };
-  MergeTable() = default;
-  // Of merges with the same pair the last one counts, as in `tokenizers`.
-  explicit MergeTable(std::span<const Merge> merges);
   Found find(int32_t left, int32_t right) const {
-    const uint64_t pair = uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+    const uint64_t pair = pair_of(left, right);
     for (size_t at = slot_of(pair);; at = (at + 1) & mask_) {
-      const Slot& slot = slots_[at];
-      if (slot.pair == pair) return slot.merge;
-      if (slot.merge.rank == none) return {};
+      const uint64_t slot = slots_[at];
+      const auto rank = static_cast<uint32_t>(slot) & none;
+      if (slot >> rank_bits == pair || rank == none) return {rank, static_cast<uint32_t>(at)};
     }
   }
+  // What a merge that was found makes.
+  int32_t result(Found found) const { return results_[found.place]; }
+  bool empty() const { return mask_ == 0; }
   // All of them, by rank.
   std::vector<Merge> list() const;
 
  private:
-  struct Slot {
-    uint64_t pair = 0;
-    Found merge;
-  };
+  static uint64_t pair_of(int32_t left, int32_t right) {
+    return uint64_t{static_cast<uint32_t>(left)} << id_bits | static_cast<uint32_t>(right);
+  }
   size_t slot_of(uint64_t pair) const {
     const auto product = static_cast<unsigned __int128>(pair ^ seed_) * 0x9e3779b97f4a7c15u;
     return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & mask_;
   }
   static const uint64_t seed_;  // see StringTable
-  std::vector<Slot> slots_ = std::vector<Slot>(1);
+  std::vector<uint64_t> slots_;  // pair above, rank below; an empty one has the rank none
+  std::vector<int32_t> results_;  // by slot
   size_t mask_ = 0;
 };
 
@@ -75,16 +80,21 @@ class Bpe {
     bool ignore_merges = false;  // a word that is a token is taken whole, whether or not merges make it
   };
 
-  // `words`: the bytes of each token, indexed where a word may be that token.
-  Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options);
+  // `words`: the bytes of each token, indexed where a word may be that token. Errors name `name`.
+  Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options,
+      std::string_view name);
 
   // Appends the ids of one word.
   void encode(std::string_view word, Ids& out) const {
+    const auto key = WordCache::key_of(word);
+    if (key && cache_->find(*key, out)) return;
+    const size_t before = out.size();
     if (const int32_t id = words_->find(word); id >= 0 && makes(id, word)) {
       out.push_back(id);
     } else {
       merge(word, out);
     }
+    if (key) cache_->put(*key, out.data() + before, out.size() - before);
   }
   const Options& options() const { return options_; }
   const MergeTable& merges() const { return merges_; }
@@ -107,6 +117,7 @@ class Bpe {
   Options options_;
   std::array<int32_t, 256> byte_ids_;
   std::unique_ptr<std::atomic<uint8_t>[]> whole_;  // 0 unknown, 1 no, 2 yes
+  std::unique_ptr<WordCache> cache_ = std::make_unique<WordCache>();
 };
 
 }  // namespace intarsia

@@ -1,11 +1,16 @@
 #include <utility>
 
+#include "core/fail.h"
 #include "intarsia/tokenizer.h"
 #include "text/unicode.h"
 
 namespace intarsia {
 
 std::string_view Tokenizer::bytes_after(int32_t, int32_t id, bool special) const { return bytes(id, special); }
+
+void Tokenizer::write_gguf(GgufWriter&, int64_t) const {
+  fail_hint("convert to a directory", "tokenizer: it is of a kind that GGUF cannot hold");
+}
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool special) const {
   std::string text;

@@ -78,7 +78,7 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
   // Plain text must not become a special token, so no merge makes one.
   std::erase_if(parts.merges, [&](const Merge& merge) { return special_[merge.result]; });
   parts.model.symbols = by_bytes ? Bpe::Symbols::bytes : Bpe::Symbols::characters;
-  model_ = std::make_unique<Bpe>(std::move(words), parts.merges, parts.model);
+  model_ = std::make_unique<Bpe>(std::move(words), parts.merges, parts.model, name_);
 }
 
 Ids PipelineTokenizer::encode(std::string_view text, bool special) const {

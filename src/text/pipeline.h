@@ -67,6 +67,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::string_view piece(int32_t id) const override;
   bool is_special(int32_t id) const override;
   void save(const std::filesystem::path& directory) const override;
+  void write_gguf(GgufWriter& out, int64_t vocabulary) const override;
 
   // Special tokens that the file's post-processor puts before a text.
   const std::vector<std::string>& prefix() const { return pipeline_.prefix; }
@@ -75,6 +76,8 @@ class PipelineTokenizer final : public Tokenizer {
   void check(int32_t id) const;
   void encode_plain(std::string_view text, bool special, Ids& out) const;
   void encode_words(std::string_view text, Ids& out) const;
+  void write_byte_level(GgufWriter& out) const;
+  void write_sentencepiece(GgufWriter& out, int64_t vocabulary) const;
 
   std::string name_;
   StringTable pieces_, bytes_;

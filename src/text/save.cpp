@@ -18,6 +18,17 @@ std::string json_string(std::string_view text, std::string_view what) {
   return Json(text).dump();
 }
 
+// The post-processor that puts a token before each text.
+std::string put_before(int32_t id, std::string_view piece) {
+  const Json token = {{"SpecialToken", {{"id", piece}, {"type_id", 0}}}};
+  const Json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  Json processor = {{"type", "TemplateProcessing"}};
+  processor["single"] = {token, first};
+  processor["pair"] = {token, first, second};
+  processor["special_tokens"][std::string(piece)] = {{"id", piece}, {"ids", {id}}, {"tokens", {piece}}};
+  return processor.dump();
+}
+
 const char* json_bool(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
@@ -37,7 +48,8 @@ void PipelineTokenizer::save(const std::filesystem::path& directory) const {
   }
   out += "\n  ],\n  \"normalizer\": " + components_.normalizer;
   out += ",\n  \"pre_tokenizer\": " + components_.pre_tokenizer;
-  out += ",\n  \"post_processor\": " + components_.post_processor;
+  const bool needs_bos = add_bos && bos && components_.post_processor == "null";
+  out += ",\n  \"post_processor\": " + (needs_bos ? put_before(*bos, pieces_[*bos]) : components_.post_processor);
   out += ",\n  \"decoder\": " + components_.decoder;
   const bool byte_fallback = std::any_of(options.fallback.bytes.begin(), options.fallback.bytes.end(),
                                          [](int32_t id) { return id >= 0; });

@@ -16,11 +16,13 @@ namespace {
 // tokenizer.ggml.token_type
 enum Kind : int64_t { normal = 1, unknown = 2, control = 3, user_defined = 4 };
 
-constexpr std::string_view byte_level_decoder = R"({"type":"ByteLevel"})";
+// trim_offsets changes no id, but Hugging Face's reader wants it.
+constexpr std::string_view byte_level_decoder =
+    R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true})";
 
 std::string split_by(std::string_view pattern) {
   const Json split = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   return Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}.dump();
 }
 
@@ -32,7 +34,7 @@ struct Pre {
 };
 
 std::vector<Pre> known_pres() {
-  const std::string gpt2 = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})";
+  const std::string gpt2 = R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})";
   const std::string digits_then_gpt2 =
       R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)" + gpt2 + "]}";
   return {
@@ -41,6 +43,14 @@ std::vector<Pre> known_pres() {
       {{"llama-bpe", "llama3", "llama-v3"}, split_by(patterns::llama3), true},
       {{"qwen2", "deepseek-r1-qwen"}, split_by(patterns::qwen2)},
   };
+}
+
+// A pre-tokenizer without the keys that say how offsets are reported, which changes no token.
+Json without_offsets(Json component) {
+  if (component.is_object()) component.erase("trim_offsets");
+  if (component.is_structured())
+    for (Json& part : component) part = without_offsets(std::move(part));
+  return component;
 }
 
 void choose_pre(const Gguf& file, TokenizerParts& parts) {
@@ -167,6 +177,14 @@ void read_roles(const Gguf& file, Tokenizer& tokenizer) {
 }
 
 }  // namespace
+
+std::string gguf_pre_of(std::string_view pre_tokenizer, bool ignore_merges) {
+  const Json wanted = without_offsets(Json::parse(pre_tokenizer));
+  for (const Pre& pre : known_pres())
+    if (pre.ignore_merges == ignore_merges && without_offsets(Json::parse(pre.pre_tokenizer)) == wanted)
+      return std::string(pre.names.front());
+  return {};
+}
 
 std::shared_ptr<const Tokenizer> tokenizer_from_gguf(const Gguf& file) {
   TokenizerParts parts;

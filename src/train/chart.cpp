@@ -281,6 +281,14 @@ std::string power_label(double value) {
   return text;
 }
 
+// "5e−4", "1e−3".
+std::string scientific(double value) {
+  const int exponent = static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9));
+  std::string text = format_fixed(value / std::pow(10, exponent), 1);
+  trim_zeros(text);
+  return fmt::format("{}e{}{}", text, exponent < 0 ? "−" : "", std::abs(exponent));
+}
+
 std::vector<std::string> tick_labels(const std::vector<double>& values, bool log) {
   double most = 0;
   for (const double value : values) most = std::max(most, std::abs(value));
@@ -296,7 +304,9 @@ std::vector<std::string> tick_labels(const std::vector<double>& values, bool log
   for (const double value : values) {
     if (value == 0)
       labels.push_back("0");
-    else if (log || most < 0.01)
+    else if (most < 0.01)
+      labels.push_back(scientific(value));
+    else if (log)
       labels.push_back(value >= 1000 ? power_label(value / unit) + letter : power_label(value));
     else
       labels.push_back(format_fixed(value / unit, decimals) + letter);

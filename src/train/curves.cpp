@@ -168,7 +168,7 @@ Chart memory_chart(const RunHistory& history, const RunSummary& summary) {
   chart.title = "Memory";
   chart.unit = large ? "GiB" : "MiB";
   chart.subtitle = fmt::format("{} in arrays: the most so far, and between steps", chart.unit);
-  chart.decimals = large ? 2 : 0;
+  chart.decimals = large ? 2 : static_cast<double>(summary.memory_peak) < 100 * mib ? 1 : 0;
   const auto peak = line_of(history, "peak", 0,
                             [&](const StepRecord& s) { return static_cast<double>(s.memory_peak) / unit; });
   const auto held =

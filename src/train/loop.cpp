@@ -220,6 +220,7 @@ class Run {
   // ---- steps
 
   void loop() {
+    reset_peak_memory();
     began_ = logged_ = sampled_ = Clock::now();
     before_ = state_.seconds;
     first_step_ = logged_step_ = state_.step;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/format.h"
 
@@ -81,8 +82,8 @@ std::vector<Part> parts_of(const TrainProgress& p, std::span<const double> trend
     parts.push_back(labelled("val", format_fixed(*p.validation, 3), t));
   if (dropped < Drop::speed && p.tokens_per_second > 0)
     parts.push_back(speed_part(p, t, dropped < Drop::share));
-  if (dropped < Drop::memory && p.memory > 0) {
-    const std::string bytes = format_bytes(static_cast<double>(p.memory), 2);
+  if (dropped < Drop::memory && p.memory_peak > 0) {
+    const std::string bytes = format_bytes(static_cast<double>(p.memory_peak), 2);
     parts.push_back({bytes, bytes});
   }
   if (dropped < Drop::time_left) parts.push_back(time_part(p, t));
@@ -128,7 +129,7 @@ std::string plain_progress_line(const TrainProgress& p) {
   if (p.validation) line += fmt::format(" val {:.3f}", *p.validation);
   line += fmt::format(" tok/s {:.0f}", p.tokens_per_second);
   if (p.peak_share > 0) line += fmt::format(" peak {:.2f}", p.peak_share);
-  line += fmt::format(" mem_gib {:.2f}", static_cast<double>(p.memory) / gib);
+  line += fmt::format(" mem_gib {:.3g}", static_cast<double>(p.memory_peak) / gib);
   if (std::isfinite(p.seconds_left)) line += fmt::format(" left_s {:.0f}", std::max(0.0, p.seconds_left));
   return line;
 }
@@ -151,19 +152,26 @@ Progress::~Progress() {
   }
 }
 
-std::vector<double> Progress::loss_trend(int buckets) const {
-  // The older half is left out once there is enough: the first steep steps would flatten all that follows.
-  const size_t wanted = static_cast<size_t>(buckets), seen = losses_.size();
-  const size_t each = std::max<size_t>(1, seen / (2 * wanted));
-  const size_t count = std::min(wanted, seen / each);
-  std::vector<double> means(count);
+// The last losses, `each` of them to a mean.
+std::vector<double> Progress::means(size_t buckets, size_t each) const {
+  const size_t count = std::min(buckets, losses_.size() / each);
+  std::vector<double> out(count);
   for (size_t i = 0; i < count; i++) {
     const auto begin = losses_.end() - static_cast<std::ptrdiff_t>((count - i) * each);
-    double sum = 0;
-    for (size_t k = 0; k < each; k++) sum += begin[static_cast<std::ptrdiff_t>(k)];
-    means[i] = sum / static_cast<double>(each);
+    out[i] =
+        std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(each), 0.0) / static_cast<double>(each);
   }
-  return means;
+  return out;
+}
+
+std::vector<double> Progress::loss_trend(int buckets) const {
+  const size_t wanted = static_cast<size_t>(buckets);
+  return means(wanted, std::max<size_t>(1, losses_.size() / wanted));
+}
+
+std::vector<double> Progress::recent_trend(int buckets) const {
+  const size_t wanted = static_cast<size_t>(buckets);
+  return means(wanted, std::max<size_t>(1, losses_.size() / (2 * wanted)));
 }
 
 void Progress::update(const TrainProgress& progress) {
@@ -177,7 +185,7 @@ void Progress::update(const TrainProgress& progress) {
 
 void Progress::draw() {
   if (stream_) terminal_.measure(stream_);
-  write_("\r" + progress_line(last_, loss_trend(sparkline_blocks), terminal_) + "\x1b[K");
+  write_("\r" + progress_line(last_, recent_trend(sparkline_blocks), terminal_) + "\x1b[K");
   drawn_ = clock_();
   seen_ = shown_ = true;
   stale_ = false;

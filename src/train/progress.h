@@ -44,12 +44,15 @@ class Progress {
   void finish();
 
   const Terminal& terminal() const { return terminal_; }
-  // The losses seen so far, for a closing sparkline of up to `buckets` means.
+  // The losses of all updates as up to `buckets` means, for a closing sparkline.
   std::vector<double> loss_trend(int buckets) const;
+  // The same of the newer half, where there is enough: the first steep steps would flatten all that follows.
+  std::vector<double> recent_trend(int buckets) const;
 
  private:
   void draw();
   void clear();
+  std::vector<double> means(size_t buckets, size_t each) const;
   std::FILE* stream_ = nullptr;
   Write write_;
   Terminal terminal_;

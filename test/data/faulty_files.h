@@ -37,8 +37,10 @@ class FaultyFiles final : public FileSystem {
   ssize_t write(int file, const void* bytes, size_t count) override {
     return run("write", [&](bool half) { return FileSystem::write(file, bytes, half ? count / 2 : count); });
   }
-  int fsync(int file) override {
-    return static_cast<int>(run("fsync", [&](bool) { return FileSystem::fsync(file); }));
+  // Counted, not done: a process that dies loses nothing of what it wrote, and the tests would wait for the
+  // disk.
+  int fsync(int) override {
+    return static_cast<int>(run("fsync", [](bool) { return 0; }));
   }
   int close(int file) override {
     if (dead_) FileSystem::close(file);  // the system closes the files of a dead process

@@ -99,7 +99,8 @@ TEST(Safetensors, RefusesHostileHeaders) {
       R"({"x":{"dtype":"U8","data_offsets":[0,1]}})",
       R"({"x":{"dtype":"U8","shape":[1]}})",
       R"({"x":5})",
-      R"({"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+      R"({"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
+          "x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
       R"({"__metadata__":{"a":5},"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
       R"( {"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
       R"([])",
@@ -157,6 +158,7 @@ TEST(Safetensors, RefusesToWriteWhatTheFormatCannotHold) {
   };
   EXPECT_THROW(write({{"a", x}, {"a", x}}), Error);
   EXPECT_THROW(write({{"__metadata__", x}}), Error);
+  EXPECT_THROW(write({{"\xff", x}}), Error);
   EXPECT_THROW(write({{"q", Array::zeros({32}, DType::q8_0)}}), Error);
   EXPECT_THROW(write({{"s", x.view({2}, {2})}}), Error);
   EXPECT_THROW(write({{"lie", Shape{5}, DType::f32, [&] { return x; }}}), Error);

@@ -256,7 +256,7 @@ def a_run_is_read_by_its_peers(place):
     book.write_text((HERE.parents[1] / "LICENSE").read_text() * 3)
     run = place.scratch / "run"
     place.run("train", book, "--out", run, "training.steps=40", "training.log_every=1", "evaluation.every=20",
-              "model.layers=2", "model.width=64", "model.context=64", "tokenizer.vocabulary=400")
+              "model.layers=2", "model.width=64", "model.context=64", "tokenizer.kind=bpe", "tokenizer.vocabulary=400")
 
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     logged = {r["step"]: r["loss"] for r in records if "loss" in r and "learning_rate" in r}

@@ -53,7 +53,7 @@ const Function functions[] = {
 float value(const Function& f, float x) {
   const float* in[] = {&x};
   float y;
-  f.kernel().forward(f.kernel().formula, &y, in, 1);
+  f.kernel().f32.forward(f.kernel().formula, &y, in, 1);
   return y;
 }
 
@@ -78,12 +78,14 @@ void sweep(const Function& f, uint64_t step, bool flushing) {
       kernel::use_rung(rung->name);
       if (flushing) {
         DenormalsOff guard;
-        f.kernel().forward(f.kernel().formula, y.data(), in, n);
+        f.kernel().f32.forward(f.kernel().formula, y.data(), in, n);
       } else {
-        f.kernel().forward(f.kernel().formula, y.data(), in, n);
+        f.kernel().f32.forward(f.kernel().formula, y.data(), in, n);
       }
       for (size_t i = 0; i < static_cast<size_t>(n); i++) {
-        if (flushing && std::fabs(want[i]) < smallest_normal && y[i] == 0) continue;
+        // sigmoid never underflows gradually, as its comment says
+        const bool may_be_zero = flushing || &f == &functions[3];
+        if (may_be_zero && std::fabs(want[i]) < smallest_normal && y[i] == 0) continue;
         const double error = ulps(y[i], want[i]);
         if (error > worst[number]) {
           worst[number] = error;
@@ -141,8 +143,8 @@ TEST(Simd, MinAndMaxKeepNaN) {
       for (float b : values) {
         const float* in[] = {&a, &b};
         float most, least;
-        test_max().forward(test_max().formula, &most, in, 1);
-        test_min().forward(test_min().formula, &least, in, 1);
+        test_max().f32.forward(test_max().formula, &most, in, 1);
+        test_min().f32.forward(test_min().formula, &least, in, 1);
         if (std::isnan(a) || std::isnan(b)) {
           EXPECT_TRUE(std::isnan(most) && std::isnan(least)) << a << " " << b;
         } else {
@@ -159,7 +161,7 @@ TEST(Simd, TailsAreLikeBodies) {
     for (const Function& f : functions) {
       std::vector<float> whole(100), single(100);
       const float* in[] = {x.data<float>()};
-      f.kernel().forward(f.kernel().formula, whole.data(), in, 100);
+      f.kernel().f32.forward(f.kernel().formula, whole.data(), in, 100);
       for (size_t i = 0; i < 100; i++) single[i] = value(f, x.data<float>()[i]);
       EXPECT_EQ(std::memcmp(whole.data(), single.data(), 400), 0) << f.name;
     }
@@ -182,16 +184,16 @@ TEST(Dual, GradientsOfFourInputsEqualDifferencesForEveryMask) {
         in[k] = x[k].data();
         out[k] = mask >> k & 1 ? dx[k].data() : nullptr;
       }
-      kernel.backward64[mask](kernel.formula, out, dy.data(), in, 37);
+      kernel.f64.backward[mask](kernel.formula, out, dy.data(), in, 37);
       for (size_t k = 0; k < 4; k++)
         for (size_t i = 0; i < 37; i++) {
           if (!(mask >> k & 1)) continue;
           double up, down, at[4] = {x[0][i], x[1][i], x[2][i], x[3][i]};
           const double* place[] = {at, at + 1, at + 2, at + 3};
           at[k] += 1e-5;
-          kernel.forward64(kernel.formula, &up, place, 1);
+          kernel.f64.forward(kernel.formula, &up, place, 1);
           at[k] -= 2e-5;
-          kernel.forward64(kernel.formula, &down, place, 1);
+          kernel.f64.forward(kernel.formula, &down, place, 1);
           EXPECT_NEAR(dx[k][i], dy[i] * (up - down) / 2e-5, 1e-8) << "mask " << mask << " input " << k;
         }
     }
@@ -204,12 +206,12 @@ TEST(Dual, EqualArgumentsOfMaxShareTheDerivativeAndAbsHasNoneAtZero) {
     const float* in[] = {&a, &b};
     float da, db, d0;
     float* out[] = {&da, &db};
-    test_max().backward[3](test_max().formula, out, &dy, in, 1);
+    test_max().f32.backward[3](test_max().formula, out, &dy, in, 1);
     EXPECT_EQ(da, 1.5f);
     EXPECT_EQ(db, 1.5f);
     const float* in0[] = {&zero};
     float* out0[] = {&d0};
-    test_abs().backward[1](test_abs().formula, out0, &dy, in0, 1);
+    test_abs().f32.backward[1](test_abs().formula, out0, &dy, in0, 1);
     EXPECT_EQ(d0, 0);
   });
 }

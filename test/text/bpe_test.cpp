@@ -46,7 +46,7 @@ struct Made {
     words->index([](int32_t) { return true; });
     Bpe::Options options;
     options.ignore_merges = ignore_merges;
-    return Bpe(words, merges, options);
+    return Bpe(words, merges, options, "test");
   }
 };
 

@@ -24,7 +24,7 @@ TrainProgress example() {
   p.validation = 1.421;
   p.tokens_per_second = 21900;
   p.peak_share = 0.61;
-  p.memory = static_cast<size_t>(9.38 * 1024 * 1024 * 1024);
+  p.memory_peak = static_cast<size_t>(9.38 * 1024 * 1024 * 1024);
   p.seconds = 9360;
   p.seconds_left = 5685;
   return p;
@@ -173,16 +173,17 @@ TEST(Progress, TheTrendCoversTheNewerHalf) {
     p.loss = i < 80 ? 100 : i;
     r.progress.update(p);
   }
-  const std::vector<double> trend = r.progress.loss_trend(8);
+  const std::vector<double> trend = r.progress.recent_trend(8);
   ASSERT_EQ(trend.size(), 8u);
   EXPECT_EQ(trend.front(), 84.5);  // the mean of 80 .. 89
   EXPECT_EQ(trend.back(), 154.5);
+  EXPECT_EQ(r.progress.loss_trend(8).front(), 100) << "the closing one covers all";
 }
 
 TEST(Progress, TheTrendOfFewLossesHasAsManyValues) {
   Recorder r{screen(100)};
   TrainProgress p = example();
-  EXPECT_TRUE(r.progress.loss_trend(8).empty());
+  EXPECT_TRUE(r.progress.loss_trend(8).empty() && r.progress.recent_trend(8).empty());
   for (const double loss : {3.0, 2.0, 1.0}) {
     p.loss = loss;
     r.progress.update(p);

@@ -424,6 +424,7 @@ TEST(Chart, AxesHaveRoundMarksWithEqualDecimals) {
   EXPECT_EQ(axis_ticks(0, 0.77, 3).labels, (Labels{"0", "0.2", "0.4", "0.6"}));
   EXPECT_EQ(axis_ticks(2.85, 4.4, 5).labels, (Labels{"3.0", "3.5", "4.0"}));
   EXPECT_EQ(axis_ticks(0, 6.5e-4, 3).labels, (Labels{"0", "2e−4", "4e−4", "6e−4"}));
+  EXPECT_EQ(axis_ticks(0, 1.08e-3, 3).labels, (Labels{"0", "5e−4", "1e−3"}));
   EXPECT_EQ(axis_ticks(0.2, 10, 4, true).labels, (Labels{"0.2", "0.5", "1", "2", "5", "10"}));
   EXPECT_EQ(axis_ticks(1, 1e4, 4, true).labels, (Labels{"1", "10", "100", "1k", "10k"}));
   EXPECT_EQ(axis_ticks(1.36, 3.2, 5, true).labels, (Labels{"1.5", "2.0", "2.5", "3.0"}))

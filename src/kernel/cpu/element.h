@@ -1,6 +1,6 @@
 // What the row kernels need to know of an element type.
 #pragma once
-#include "intarsia/simd.h"
+#include "intarsia/elementary.h"
 #include "kernel/slots_rows.h"
 
 namespace intarsia::kernel {

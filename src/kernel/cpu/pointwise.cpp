@@ -13,7 +13,7 @@ namespace {
 template <class F>
 void in_place(float* x, int64_t n) {
   constexpr F f{};
-  simd::forward<F, simd::Float>(&f, x, &x, n);
+  simd::forward<F, simd::Float, float>(&f, x, &x, n);
 }
 
 template <class F>

@@ -85,33 +85,37 @@ int64_t argmax(const void* xs, int64_t n) {
   return 0;
 }
 
-template <class T>
-void sum_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d) {
+// acc = join(acc, row) for each row in order, a strip of columns at a time that stays in registers.
+template <class T, class Join>
+INTARSIA_INLINE void join_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d, Join join) {
   using V = typename Element<T>::V;
+  constexpr int strip = 8;
   auto* acc = static_cast<typename Element<T>::Wide*>(accs);
   const T* x = static_cast<const T*>(xs);
-  for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-    V a = V::load(acc + i, lanes);
-    for (int64_t row = 0; row < rows; row++) a = a + V::load(x + row * stride + i, lanes);
-    a.store(acc + i, lanes);
+  int64_t column = 0;
+  for (; column + strip * V::width <= d; column += strip * V::width) {
+    V sums[strip];
+    for (int k = 0; k < strip; k++) sums[k] = V::load(acc + column + k * V::width);
+    for (int64_t row = 0; row < rows; row++)
+      for (int k = 0; k < strip; k++) sums[k] = join(sums[k], V::load(x + row * stride + column + k * V::width));
+    for (int k = 0; k < strip; k++) sums[k].store(acc + column + k * V::width);
+  }
+  for_lanes<V>(d - column, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+    V a = V::load(acc + column + i, lanes);
+    for (int64_t row = 0; row < rows; row++) a = join(a, V::load(x + row * stride + column + i, lanes));
+    a.store(acc + column + i, lanes);
   });
 }
 
-template <class T, bool most>
-INTARSIA_INLINE void extreme_rows_of(const T* x, int64_t stride, int64_t rows, typename Element<T>::Wide* acc, int64_t d) {
-  using V = typename Element<T>::V;
-  for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-    V a = V::load(acc + i, lanes);
-    for (int64_t row = 0; row < rows; row++) a = better<most>(a, V::load(x + row * stride + i, lanes));
-    a.store(acc + i, lanes);
-  });
+template <class T>
+void sum_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d) {
+  join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return a + b; });
 }
+
 template <class T>
 void extreme_rows(const void* xs, int64_t stride, int64_t rows, bool most, void* accs, int64_t d) {
-  const T* x = static_cast<const T*>(xs);
-  auto* acc = static_cast<typename Element<T>::Wide*>(accs);
-  if (most) extreme_rows_of<T, true>(x, stride, rows, acc, d);
-  else extreme_rows_of<T, false>(x, stride, rows, acc, d);
+  if (most) join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return max(a, b); });
+  else join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return min(a, b); });
 }
 
 template <class T>

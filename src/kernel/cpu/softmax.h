@@ -5,6 +5,7 @@
 namespace intarsia::kernel {
 namespace {
 
+// The greatest of a row; NaN has no effect.
 template <class T>
 INTARSIA_INLINE typename Element<T>::Wide row_maximum(const T* x, int64_t d) {
   using V = typename Element<T>::V;
@@ -12,20 +13,13 @@ INTARSIA_INLINE typename Element<T>::Wide row_maximum(const T* x, int64_t d) {
   V a = lowest, b = lowest;
   int64_t i = 0;
   for (; i + 2 * V::width <= d; i += 2 * V::width) {
-    const V p = V::load(x + i), q = V::load(x + i + V::width);
-    a = select(p > a, p, a);
-    b = select(q > b, q, b);
+    a = at_least(a, V::load(x + i));
+    b = at_least(b, V::load(x + i + V::width));
   }
-  for (; i + V::width <= d; i += V::width) {
-    const V p = V::load(x + i);
-    a = select(p > a, p, a);
-  }
+  for (; i + V::width <= d; i += V::width) a = at_least(a, V::load(x + i));
   if constexpr (V::width > 1)
-    if (i < d) {
-      const V p = V::load(x + i, Partial{static_cast<int>(d - i)}, static_cast<float>(lowest));
-      b = select(p > b, p, b);
-    }
-  return simd::greatest(select(a > b, a, b));
+    if (i < d) b = at_least(b, V::load(x + i, Partial{static_cast<int>(d - i)}, static_cast<float>(lowest)));
+  return simd::greatest(at_least(a, b));
 }
 
 // The sum of e^(x - shift) over a row.
@@ -40,22 +34,31 @@ template <class T>
 void softmax(const void* xs, void* ys, int64_t rows, int64_t d) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
+  // 16 bits cannot hold the exponentials exactly: those of short rows wait here, others are computed again.
+  constexpr int64_t kept = 4096;
+  Wide waiting[sizeof(T) == sizeof(Wide) ? 1 : kept];
   for (int64_t row = 0; row < rows; row++) {
     const T* x = static_cast<const T*>(xs) + row * d;
     T* y = static_cast<T*>(ys) + row * d;
-    const Wide shift = row_maximum(x, d);
-    if constexpr (sizeof(T) == sizeof(Wide)) {
+    const V shift = row_maximum(x, d);
+    // Exponentials to `e`, which may be y, then their shares of the sum to y.
+    auto through = [&](auto* e) INTARSIA_LAMBDA {
       const Wide sum = total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-        const V e = exp(V::load(x + i, lanes, -static_cast<Wide>(__builtin_inff())) - V(shift));
-        e.store(y + i, lanes);
-        return e;
+        const V v = exp(V::load(x + i, lanes, -static_cast<Wide>(__builtin_inff())) - shift);
+        v.store(e + i, lanes);
+        return v;
       });
       const V factor = 1 / sum;
-      for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { (V::load(y + i, lanes) * factor).store(y + i, lanes); });
-    } else {  // 16 bits cannot hold the exponentials exactly: they are computed again
-      const V factor = 1 / sum_of_exponentials(x, shift, d);
+      for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { (V::load(e + i, lanes) * factor).store(y + i, lanes); });
+    };
+    if constexpr (sizeof(T) == sizeof(Wide)) {
+      through(y);
+    } else if (d <= kept) {
+      through(waiting);
+    } else {
+      const V factor = 1 / sum_of_exponentials(x, row_maximum(x, d), d);
       for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-        (exp(V::load(x + i, lanes) - V(shift)) * factor).store(y + i, lanes);
+        (exp(V::load(x + i, lanes) - shift) * factor).store(y + i, lanes);
       });
     }
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads a run's events with TensorBoard's own reader and compares every point with the run's log.
 
-    python test/golden/tensorboard.py RUN
+    python test/golden/event_files.py RUN
 
 A run that was stopped and resumed has several event files; TensorBoard must show each step once, as the log does.
 """
@@ -60,4 +60,4 @@ def compare(run):
 
 
 if __name__ == "__main__":
-    print("tensorboard:", compare(pathlib.Path(sys.argv[1])))
+    print("event files:", compare(pathlib.Path(sys.argv[1])))
