@@ -91,7 +91,7 @@ void attention(const Array& q, const AttentionBlocks& kv, AttentionShape shape, 
   void* out = o.raw_mutable();
   void* lse_out = lse ? lse->raw_mutable() : nullptr;
   const DType lse_type = q.dtype() == DType::f64 ? DType::f64 : DType::f32;
-  const int64_t scratch_bytes = kernels.forward_scratch(s);
+  const int64_t scratch_bytes = (kernels.forward_scratch(s) + 63) / 64 * 64;
   const auto compute = [&](int64_t unit, void* scratch) {
     const int64_t part = query_pieces - 1 - unit / (batch * heads), index = unit % (batch * heads);
     const int64_t b = index / heads, h = index % heads;
@@ -111,9 +111,11 @@ void attention(const Array& q, const AttentionBlocks& kv, AttentionShape shape, 
   const int64_t units = batch * heads * query_pieces;
   const auto threads = static_cast<int>(std::min<int64_t>(units, thread_count()));
   std::atomic<int64_t> next{0};
-  parallel(threads, [&](int) {
-    Array scratch = bytes(scratch_bytes);
-    void* memory = scratch.raw_mutable();
+  // Taken before the threads start: what the pool holds must not depend on which of them run at the same time.
+  Array scratch = bytes(threads * scratch_bytes);
+  void* scratch_memory = scratch.raw_mutable();
+  parallel(threads, [&](int part) {
+    void* memory = at(scratch_memory, DType::u8, part * scratch_bytes);
     for (int64_t unit; (unit = next.fetch_add(1, std::memory_order_relaxed)) < units;) compute(unit, memory);
   });
 }
@@ -132,11 +134,13 @@ void attention_backward(const Array& q, const Array& k, const Array& v, const Ar
   const AttentionHead s = head_shape(q, k.dim(1), shape);
   const int64_t batch = q.dim(0), heads = q.dim(2), kv_heads = k.dim(2), group = heads / kv_heads;
   void *dq_out = dq.raw_mutable(), *dk_out = dk.raw_mutable(), *dv_out = dv.raw_mutable();
-  const int64_t scratch_bytes = kernels.backward_scratch(s, group);
+  const int64_t scratch_bytes = (kernels.backward_scratch(s, group) + 63) / 64 * 64;
   const int64_t units = batch * kv_heads;
   std::atomic<int64_t> next{0};
-  parallel(static_cast<int>(std::clamp<int64_t>(units, 1, thread_count())), [&](int) {
-    Array scratch = bytes(scratch_bytes);
+  const auto threads = static_cast<int>(std::clamp<int64_t>(units, 1, thread_count()));
+  Array scratch = bytes(threads * scratch_bytes);
+  void* scratch_memory = scratch.raw_mutable();
+  parallel(threads, [&](int part) {
     for (int64_t unit; (unit = next.fetch_add(1, std::memory_order_relaxed)) < units;) {
       const int64_t b = unit / kv_heads, h = unit % kv_heads, first = h * group;
       const auto offset = [&](const Array& x, int64_t head) {
@@ -161,7 +165,7 @@ void attention_backward(const Array& q, const Array& k, const Array& v, const Ar
       w.dv = at(dv_out, dv.dtype(), offset(dv, h));
       w.dq_time = dq.strides()[1], w.dq_head = dq.strides()[2];
       w.dk_time = dk.strides()[1], w.dv_time = dv.strides()[1];
-      w.scratch = scratch.raw_mutable();
+      w.scratch = at(scratch_memory, DType::u8, part * scratch_bytes);
       kernels.backward(w);
     }
   });
