@@ -17,11 +17,11 @@
 namespace intarsia {
 
 // How the next id is chosen from the logits. In this order:
-//   repetition_penalty  logits of ids that occurred are divided by it if positive, else multiplied (Keskar et al. 2019)
-//   temperature         logits are divided by it; at 0 the likeliest id is taken, the lowest of equals
-//   top_k               only the k likeliest stay; 0: all
-//   top_p               only the likeliest whose probabilities sum to p stay (Holtzman et al. 2020); 1: all
-//   min_p               only those at least min_p times as likely as the likeliest stay; 0: all
+//   repetition_penalty  logits of ids that occurred are divided by it if positive, else multiplied (Keskar et
+//   al. 2019) temperature         logits are divided by it; at 0 the likeliest id is taken, the lowest of
+//   equals top_k               only the k likeliest stay; 0: all top_p               only the likeliest whose
+//   probabilities sum to p stay (Holtzman et al. 2020); 1: all min_p               only those at least min_p
+//   times as likely as the likeliest stay; 0: all
 // Then an id is drawn. The same seed, logits and ids give the same text.
 struct Sampling {
   double temperature = 0.8;
@@ -79,8 +79,9 @@ class Generator {
   // Throws if the model came without a tokenizer.
   explicit Generator(Loaded loaded);
 
-  // Ids of a prompt: a BOS if the model's files ask for one, then the text, in which the names of special tokens are
-  // plain text. An empty prompt of a model that asks for no BOS is BOS or EOS all the same: something must come first.
+  // Ids of a prompt: a BOS if the model's files ask for one, then the text, in which the names of special
+  // tokens are plain text. An empty prompt of a model that asks for no BOS is BOS or EOS all the same:
+  // something must come first.
   Ids prompt(std::string_view text) const;
   // Continues the ids. What they have in common with the ids of the last call is not computed again.
   Generated generate(const Ids& prompt, const GenerateOptions& options = {});
@@ -100,8 +101,8 @@ class Generator {
   Ids cached_;  // the ids whose keys and values the cache holds
 };
 
-// A conversation. Its messages are rendered by the model's chat template; a model without one continues the plain text
-// of all that was said. Names of special tokens in messages are plain text.
+// A conversation. Its messages are rendered by the model's chat template; a model without one continues the
+// plain text of all that was said. Names of special tokens in messages are plain text.
 class Chat {
  public:
   // Throws if the model's template is not known, naming it.

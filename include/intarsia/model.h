@@ -1,5 +1,5 @@
-// Models: an architecture, its weights, its cache. A Model's weights are Tensors; training, generation, saving and
-// counting walk the same list. One Model may serve several Caches, from one thread at a time each.
+// Models: an architecture, its weights, its cache. A Model's weights are Tensors; training, generation,
+// saving and counting walk the same list. One Model may serve several Caches, from one thread at a time each.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -41,12 +41,13 @@ class Cache {
 };
 
 struct Weight {
-  std::string name;  // the checkpoint's own: "model.layers.0.mlp.up_proj.weight"
-  Tensor* tensor;    // the model's member
-  bool decay;        // whether weight decay applies (matrices yes; norms, biases no)
-  double deviation;  // of the initial normal distribution; 0: zeros; negative: ones
-  bool transposed = false;   // Hugging Face's files hold [in, out]; the model and GGUF have [out, in]
-  int64_t rotary_heads = 0;  // not 0: rows are this many heads, whose halves GGUF and llama2.c keep as neighbours
+  std::string name;         // the checkpoint's own: "model.layers.0.mlp.up_proj.weight"
+  Tensor* tensor;           // the model's member
+  bool decay;               // whether weight decay applies (matrices yes; norms, biases no)
+  double deviation;         // of the initial normal distribution; 0: zeros; negative: ones
+  bool transposed = false;  // Hugging Face's files hold [in, out]; the model and GGUF have [out, in]
+  int64_t rotary_heads =
+      0;  // not 0: rows are this many heads, whose halves GGUF and llama2.c keep as neighbours
 };
 
 class Model {
@@ -58,7 +59,7 @@ class Model {
   virtual Tensor logits(const Tensor& hidden) const = 0;
   Tensor operator()(const Tensor& ids, Cache* cache = nullptr) const { return logits(hidden(ids, cache)); }
   virtual std::unique_ptr<Cache> make_cache() const = 0;
-  virtual int64_t context() const = 0;     // positions the model was made for
+  virtual int64_t context() const = 0;  // positions the model was made for
   virtual int64_t vocabulary() const = 0;
   virtual std::string config_json() const = 0;  // config.json as Hugging Face writes it, every key resolved
   virtual const char* model_type() const = 0;
@@ -74,7 +75,8 @@ class Model {
   std::vector<Weight> weights_;
 };
 
-// A fresh model from the text of a config.json (its model_type chooses the architecture), weights drawn from `seed`.
+// A fresh model from the text of a config.json (its model_type chooses the architecture), weights drawn from
+// `seed`.
 std::unique_ptr<Model> make_model(std::string_view config_json, uint64_t seed, DType weights = DType::f32);
 
 // What a path holds: model and tokenizer (null if the path has none).
@@ -85,16 +87,17 @@ struct Loaded {
   std::vector<std::string> unused;  // tensors of the file that the model has no place for
 };
 struct LoadOptions {
-  DType compute = DType::f32;        // f32 or bf16: type of activations; plain weights are converted to it
-  std::filesystem::path tokenizer;   // overrides the one found at the path
-  bool trainable = false;            // weights become parameters (quantized ones are dequantized to f32)
-  bool as_stored = false;            // plain weights keep the type they are stored in: to convert or look at them
+  DType compute = DType::f32;       // f32 or bf16: type of activations; plain weights are converted to it
+  std::filesystem::path tokenizer;  // overrides the one found at the path
+  bool trainable = false;           // weights become parameters (quantized ones are dequantized to f32)
+  bool as_stored = false;  // plain weights keep the type they are stored in: to convert or look at them
 };
 // PATH: Hugging Face directory, .gguf, run directory (its best or last checkpoint), llama2.c .bin.
 Loaded load(const std::filesystem::path& path, const LoadOptions& options = {});
-// Writes a Hugging Face directory (config.json, model.safetensors, tokenizer files, generation_config.json) or, if the
-// path ends in .gguf, a GGUF file; weights as f32, f16 or bf16. Written beside the target, then renamed; a directory
-// that holds something is an error.
-void save(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& path, DType dtype = DType::f32);
+// Writes a Hugging Face directory (config.json, model.safetensors, tokenizer files, generation_config.json)
+// or, if the path ends in .gguf, a GGUF file; weights as f32, f16 or bf16. Written beside the target, then
+// renamed; a directory that holds something is an error.
+void save(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& path,
+          DType dtype = DType::f32);
 
 }  // namespace intarsia

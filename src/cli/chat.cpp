@@ -67,7 +67,8 @@ void answer(Chat& chat, const std::string& line, const Terminal& screen) {
   const Generated& last = chat.last();
   std::string state = fmt::format("{} tokens", format_count(static_cast<int64_t>(last.ids.size())));
   if (last.decode_seconds > 0)
-    state += fmt::format(", {} tokens/s", format_short(static_cast<double>(last.ids.size()) / last.decode_seconds));
+    state += fmt::format(", {} tokens/s",
+                         format_short(static_cast<double>(last.ids.size()) / last.decode_seconds));
   if (last.ending == Ending::cancelled) state += ", stopped";
   if (last.ending == Ending::context) state += ", the context is full: /reset starts anew";
   if (last.ending == Ending::max_tokens) state += ", cut at --max-tokens";
@@ -102,7 +103,8 @@ void converse(const Arguments& arguments) {
   Chat chat(arguments.model.load(), arguments.sampling.options());
   const Terminal screen = Terminal::of(stderr);
   if (!chat.has_template())
-    fmt::print(stderr, "{}\n", screen.dim("this model has no chat template: it continues what you write as plain text"));
+    fmt::print(stderr, "{}\n",
+               screen.dim("this model has no chat template: it continues what you write as plain text"));
   if (screen.interactive) fmt::print(stderr, "{}\n", screen.dim("/help lists the commands"));
   const Interrupt interrupt;
   bool ended = false;
@@ -133,7 +135,9 @@ void add_chat(CLI::App& app) {
   arguments->sampling.max_tokens = 512;
   arguments->model.add(*verb);
   arguments->sampling.add(*verb);
-  verb->footer("Example:\n  intarsia chat models/SmolLM2-135M-Instruct.Q4_1.gguf\n  echo \"Who are you?\" | intarsia chat runs/book");
+  verb->footer(
+      "Example:\n  intarsia chat models/SmolLM2-135M-Instruct.Q4_1.gguf\n  echo \"Who are you?\" | intarsia "
+      "chat runs/book");
   verb->callback([arguments] { converse(*arguments); });
 }
 

@@ -15,9 +15,12 @@ struct Word {
 std::string plain(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '\n') out += ' ';
-    else if (c == '\'' || c == '`' || c == '"' || c == '$' || c == '\\') out += "";
-    else out += c;
+    if (c == '\n')
+      out += ' ';
+    else if (c == '\'' || c == '`' || c == '"' || c == '$' || c == '\\')
+      out += "";
+    else
+      out += c;
   }
   return out;
 }
@@ -25,14 +28,16 @@ std::string plain(const std::string& text) {
 std::vector<Word> options_of(const CLI::App& app) {
   std::vector<Word> words;
   for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) words.push_back({"--" + name, plain(option->get_description())});
+    for (const std::string& name : option->get_lnames())
+      words.push_back({"--" + name, plain(option->get_description())});
   }
   return words;
 }
 
 std::vector<Word> verbs_of(const CLI::App& app) {
   std::vector<Word> words;
-  for (const CLI::App* verb : app.get_subcommands({})) words.push_back({verb->get_name(), plain(verb->get_description())});
+  for (const CLI::App* verb : app.get_subcommands({}))
+    words.push_back({verb->get_name(), plain(verb->get_description())});
   return words;
 }
 

@@ -16,7 +16,8 @@ struct Arguments {
   std::string in, out, tokenizer, dtype;
 };
 
-// The type of the stored matrices if all have the same of those that can be written; else f32, which holds them all.
+// The type of the stored matrices if all have the same of those that can be written; else f32, which holds
+// them all.
 DType type_of(const Model& model) {
   std::optional<DType> common;
   for (const Weight& weight : model.weights()) {
@@ -46,7 +47,8 @@ void add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   verb->add_option("IN", arguments->in, model_help)->required();
   verb->add_option("OUT", arguments->out, "A directory, or a file that ends in .gguf")->required();
-  verb->add_option("--dtype", arguments->dtype, "Type of weights: f32, f16 or bf16 (default: the stored one, f32 if quantized)")
+  verb->add_option("--dtype", arguments->dtype,
+                   "Type of weights: f32, f16 or bf16 (default: the stored one, f32 if quantized)")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));
   verb->add_option("--tokenizer", arguments->tokenizer, "Tokenizer to use instead of the model's own");
   verb->footer("Example:\n  intarsia convert runs/book book.gguf --dtype bf16");

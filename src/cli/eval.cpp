@@ -30,7 +30,9 @@ struct Arguments {
   bool json = false;
 };
 
-Array row_of(std::span<const int32_t> ids) { return Array::copy_of(ids, {1, static_cast<int64_t>(ids.size())}); }
+Array row_of(std::span<const int32_t> ids) {
+  return Array::copy_of(ids, {1, static_cast<int64_t>(ids.size())});
+}
 
 // The sum of -log p of ids 1.. of the window, each from those before it.
 double window_loss(const Model& model, std::span<const int32_t> window) {
@@ -40,7 +42,8 @@ double window_loss(const Model& model, std::span<const int32_t> window) {
   for (int64_t begin = 0; begin < predicted; begin += rows_at_once) {
     const int64_t end = std::min(begin + rows_at_once, predicted);
     const Tensor logits = cast(model.logits(slice(hidden, 1, begin, end)), DType::f32);
-    const Tensor targets = row_of(window.subspan(static_cast<size_t>(begin) + 1, static_cast<size_t>(end - begin)));
+    const Tensor targets =
+        row_of(window.subspan(static_cast<size_t>(begin) + 1, static_cast<size_t>(end - begin)));
     sum += cross_entropy(logits, targets).item() * static_cast<double>(end - begin);
   }
   return sum;
@@ -50,24 +53,28 @@ void perplexity(const Arguments& arguments) {
   const NoGradient no_gradient;
   const Loaded loaded = arguments.model.load();
   if (!loaded.tokenizer) fail_hint("name one with --tokenizer", "eval: the model has no tokenizer");
-  const int64_t context = arguments.context ? arguments.context : std::min<int64_t>(loaded.model->context(), 512);
+  const int64_t context =
+      arguments.context ? arguments.context : std::min<int64_t>(loaded.model->context(), 512);
   if (context < 2 || context > loaded.model->context())
     fail("eval: context is {}, expected 2 to {}", context, loaded.model->context());
   const Ids ids = loaded.tokenizer->encode(read_file(arguments.file));
   const auto windows = static_cast<int64_t>(ids.size()) / context;
   if (windows == 0)
-    fail_hint("lower --context", "{}: has {} tokens, expected at least one window of {}", arguments.file, ids.size(), context);
+    fail_hint("lower --context", "{}: has {} tokens, expected at least one window of {}", arguments.file,
+              ids.size(), context);
 
   const Terminal screen = Terminal::of(stderr);
   const auto start = std::chrono::steady_clock::now();
   double sum = 0;
   for (int64_t i = 0; i < windows; i++) {
-    sum += window_loss(*loaded.model, std::span(ids).subspan(static_cast<size_t>(i * context), static_cast<size_t>(context)));
+    sum += window_loss(*loaded.model, std::span(ids).subspan(static_cast<size_t>(i * context),
+                                                             static_cast<size_t>(context)));
     if (!screen.interactive) continue;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double left = seconds / static_cast<double>(i + 1) * static_cast<double>(windows - i - 1);
     const double so_far = std::exp(sum / static_cast<double>((i + 1) * (context - 1)));
-    fmt::print(stderr, "\rwindow {}/{}  perplexity {:.2f}  {} left\x1b[K", i + 1, windows, so_far, format_duration(left));
+    fmt::print(stderr, "\rwindow {}/{}  perplexity {:.2f}  {} left\x1b[K", i + 1, windows, so_far,
+               format_duration(left));
   }
   if (screen.interactive) fmt::print(stderr, "\r\x1b[K");
   const int64_t tokens = windows * (context - 1);
@@ -110,12 +117,15 @@ void add_eval(CLI::App& app) {
   verb->footer("Example:\n  intarsia eval perplexity runs/book book.txt");
   const auto arguments = std::make_shared<Arguments>();
 
-  CLI::App* measure = verb->add_subcommand("perplexity", "How well the model predicts a text, in windows that do not overlap");
+  CLI::App* measure = verb->add_subcommand(
+      "perplexity", "How well the model predicts a text, in windows that do not overlap");
   arguments->model.add(*measure);
   measure->add_option("FILE", arguments->file, "The text")->required();
-  measure->add_option("--context", arguments->context, "Tokens of a window (default: 512, or the model's context)");
+  measure->add_option("--context", arguments->context,
+                      "Tokens of a window (default: 512, or the model's context)");
   measure->add_flag("--json", arguments->json, "Print {\"perplexity\", \"tokens\"}");
-  measure->footer("Example:\n  intarsia eval perplexity models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --context 512");
+  measure->footer(
+      "Example:\n  intarsia eval perplexity models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --context 512");
   measure->callback([arguments] { perplexity(*arguments); });
 
   CLI::App* dump = verb->add_subcommand("logits", "Write the logits of ids as a NumPy file, f32 [T, V]");

@@ -57,13 +57,15 @@ void generate(const Arguments& arguments, bool prompt_given) {
   const Terminal screen = Terminal::of(stderr);
   options.on_prompt = [&](int64_t done, int64_t total) {
     if (screen.interactive && total > options.chunk)
-      fmt::print(stderr, "\r{} {}/{} tokens\x1b[K{}", screen.dim("prompt"), format_count(done), format_count(total),
-                 done == total ? "\r\x1b[K" : "");
+      fmt::print(stderr, "\r{} {}/{} tokens\x1b[K{}", screen.dim("prompt"), format_count(done),
+                 format_count(total), done == total ? "\r\x1b[K" : "");
     return !Interrupt::pressed();
   };
   const Generated made = generator.generate(prompt, options);
-  if (arguments.json) print_json(made, load_seconds, options.sampling.seed);
-  else write("\n");
+  if (arguments.json)
+    print_json(made, load_seconds, options.sampling.seed);
+  else
+    write("\n");
 }
 
 }  // namespace
@@ -76,7 +78,8 @@ void add_generate(CLI::App& app) {
   verb->add_option("--prompt-file", arguments->prompt_file, "Read the text from a file");
   arguments->sampling.add(*verb);
   verb->add_flag("--json", arguments->json, "Print text, ids and seconds as JSON");
-  verb->footer("Example:\n  intarsia generate runs/book \"In the beginning\" --max-tokens 100 --temperature 0.7");
+  verb->footer(
+      "Example:\n  intarsia generate runs/book \"In the beginning\" --max-tokens 100 --temperature 0.7");
   verb->callback([arguments, prompt] { generate(*arguments, !prompt->empty()); });
 }
 

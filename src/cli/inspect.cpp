@@ -94,20 +94,24 @@ void print_table(const Loaded& loaded, const std::string& path) {
     fmt::print("{} {}\n", screen.dim(pad_to_width(label, 14)), text);
   };
   row("model", fmt::format("{}, {} ({})", screen.bold(model.model_type()), path, loaded.source));
-  row("parameters", fmt::format("{} ({})", screen.bold(format_short(static_cast<double>(model.parameter_count()))),
-                                format_count(model.parameter_count())));
+  row("parameters",
+      fmt::format("{} ({})", screen.bold(format_short(static_cast<double>(model.parameter_count()))),
+                  format_count(model.parameter_count())));
   row("context", format_count(model.context()));
   for (const auto& [name, count] : count_types(model))
-    row(name, fmt::format("{} tensors, {} elements, {}", format_count(count.tensors), format_count(count.elements),
-                          format_bytes(static_cast<double>(count.bytes))));
+    row(name, fmt::format("{} tensors, {} elements, {}", format_count(count.tensors),
+                          format_count(count.elements), format_bytes(static_cast<double>(count.bytes))));
   if (loaded.tokenizer) {
     const Tokenizer& tokenizer = *loaded.tokenizer;
     std::string stop;
-    for (const int32_t id : tokenizer.stop) stop += fmt::format("{}{}", stop.empty() ? "" : ", ", token_text(tokenizer, id));
-    row("tokenizer", fmt::format("{} ids, BOS {}{}", format_count(tokenizer.size()), token_text(tokenizer, tokenizer.bos),
-                                 tokenizer.add_bos ? " before each text" : ""));
+    for (const int32_t id : tokenizer.stop)
+      stop += fmt::format("{}{}", stop.empty() ? "" : ", ", token_text(tokenizer, id));
+    row("tokenizer",
+        fmt::format("{} ids, BOS {}{}", format_count(tokenizer.size()), token_text(tokenizer, tokenizer.bos),
+                    tokenizer.add_bos ? " before each text" : ""));
     row("ends at", stop.empty() ? "no id" : stop);
-    row("chat template", tokenizer.chat_template.empty() ? "none" : fmt::format("{} bytes", tokenizer.chat_template.size()));
+    row("chat template",
+        tokenizer.chat_template.empty() ? "none" : fmt::format("{} bytes", tokenizer.chat_template.size()));
   } else {
     row("tokenizer", "none");
   }
@@ -115,7 +119,8 @@ void print_table(const Loaded& loaded, const std::string& path) {
 
   fmt::print("\n{}\n", screen.bold("config"));
   const Json config = parse_json(model.config_json(), "config");
-  for (const auto& [key, value] : config.items()) fmt::print("  {} {}\n", pad_to_width(key, 28), value.dump());
+  for (const auto& [key, value] : config.items())
+    fmt::print("  {} {}\n", pad_to_width(key, 28), value.dump());
   if (const auto metadata = metadata_of(loaded, path); !metadata.empty()) {
     fmt::print("\n{}\n", screen.bold("metadata"));
     for (const auto& [key, value] : metadata)
@@ -124,14 +129,17 @@ void print_table(const Loaded& loaded, const std::string& path) {
   fmt::print("\n{}\n", screen.bold("weights"));
   for (const Weight& weight : model.weights()) {
     const Array& array = weight.tensor->array();
-    fmt::print("  {} {} {}\n", pad_to_width(weight.name, 52), pad_to_width(info(array.dtype()).name, 5), array.shape().text());
+    fmt::print("  {} {} {}\n", pad_to_width(weight.name, 52), pad_to_width(info(array.dtype()).name, 5),
+               array.shape().text());
   }
 }
 
 void inspect(const Arguments& arguments) {
   const Loaded loaded = load(arguments.path, {.tokenizer = arguments.tokenizer, .as_stored = true});
-  if (arguments.json) print_json(loaded, arguments.path);
-  else print_table(loaded, arguments.path);
+  if (arguments.json)
+    print_json(loaded, arguments.path);
+  else
+    print_table(loaded, arguments.path);
 }
 
 }  // namespace

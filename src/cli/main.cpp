@@ -20,8 +20,8 @@ constexpr int failed = 1;
 constexpr int wrong_usage = 2;
 constexpr int most_threads = 1024;
 
-// How many characters must be put in, taken out, changed or swapped with a neighbour to make one word the other (optimal string
-// alignment distance).
+// How many characters must be put in, taken out, changed or swapped with a neighbour to make one word the
+// other (optimal string alignment distance).
 size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); i++) {
@@ -55,8 +55,12 @@ std::string nearest_verb(const CLI::App& app, const std::string& word) {
 void add_completion(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("completion", "Print a completion script for a shell");
   auto shell = std::make_shared<std::string>();
-  verb->add_option("SHELL", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  verb->footer("Example:\n  source <(intarsia completion bash)\n  intarsia completion fish > ~/.config/fish/completions/intarsia.fish");
+  verb->add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  verb->footer(
+      "Example:\n  source <(intarsia completion bash)\n  intarsia completion fish > "
+      "~/.config/fish/completions/intarsia.fish");
   verb->callback([shell, &app] { fmt::print("{}", completion_script(app, *shell)); });
 }
 
@@ -85,8 +89,10 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 std::string first_word(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    if (word == "--threads") i++;
-    else if (!word.starts_with("-")) return word;
+    if (word == "--threads")
+      i++;
+    else if (!word.starts_with("-"))
+      return word;
   }
   return {};
 }
@@ -96,7 +102,8 @@ int run(int argc, char** argv) {
   app.name("intarsia");
   app.set_version_flag("--version", "intarsia " INTARSIA_VERSION, "Print the version");
   app.set_help_flag("-h,--help", "Print this help");
-  app.add_option_function<int>("--threads", &set_thread_count, "Threads to compute with (default: all processors)")
+  app.add_option_function<int>("--threads", &set_thread_count,
+                               "Threads to compute with (default: all processors)")
       ->check(CLI::Range(1, most_threads))
       ->trigger_on_parse();
   app.footer(
@@ -141,9 +148,7 @@ int run(int argc, char** argv) {
     while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
     fmt::print("{}", asked->help());
     return done;
-  } catch (const CLI::Success& success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
+  } catch (const CLI::Success& success) { return app.exit(success); } catch (const CLI::ParseError& error) {
     return report_usage(app, error);
   }
 }
@@ -159,8 +164,6 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", error_line(error));
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "{}\n", error_line("there is not enough memory"));
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error_line(error.what()));
-  }
+  } catch (const std::exception& error) { fmt::print(stderr, "{}\n", error_line(error.what())); }
   return 1;
 }

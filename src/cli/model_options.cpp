@@ -23,23 +23,30 @@ Loaded ModelOptions::load() const {
   Loaded loaded = intarsia::load(path, options);
   if (!loaded.unused.empty()) {
     const Terminal screen = Terminal::of(stderr);
-    fmt::print(stderr, "{} {}: {} tensors have no place in the model, {} first\n", screen.yellow("warning:"), path,
-               loaded.unused.size(), quote(loaded.unused.front()));
+    fmt::print(stderr, "{} {}: {} tensors have no place in the model, {} first\n", screen.yellow("warning:"),
+               path, loaded.unused.size(), quote(loaded.unused.front()));
   }
   return loaded;
 }
 
 void SamplingOptions::add(CLI::App& verb) {
-  verb.add_option("-n,--max-tokens", max_tokens, "Tokens at most")->check(CLI::NonNegativeNumber)->capture_default_str();
-  verb.add_option("--temperature", sampling.temperature, "0: always the likeliest token")->capture_default_str();
+  verb.add_option("-n,--max-tokens", max_tokens, "Tokens at most")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
+      ->capture_default_str();
   verb.add_option("--top-k", sampling.top_k, "Choose among the K likeliest; 0: all")->capture_default_str();
-  verb.add_option("--top-p", sampling.top_p, "Choose among the likeliest that sum to P")->capture_default_str();
+  verb.add_option("--top-p", sampling.top_p, "Choose among the likeliest that sum to P")
+      ->capture_default_str();
   verb.add_option("--min-p", sampling.min_p, "Leave out tokens less than P times as likely as the likeliest")
       ->capture_default_str();
-  verb.add_option("--repetition-penalty", sampling.repetition_penalty, "Above 1: tokens that occurred get less likely")
+  verb.add_option("--repetition-penalty", sampling.repetition_penalty,
+                  "Above 1: tokens that occurred get less likely")
       ->capture_default_str();
-  seed = verb.add_option("--seed", sampling.seed, "Of the random numbers; the same seed gives the same text (default: drawn)");
-  verb.add_option("--stop", stop, "Text that ends the answer; may be given several times")->allow_extra_args(false);
+  seed = verb.add_option("--seed", sampling.seed,
+                         "Of the random numbers; the same seed gives the same text (default: drawn)");
+  verb.add_option("--stop", stop, "Text that ends the answer; may be given several times")
+      ->allow_extra_args(false);
   verb.add_flag("--ignore-eos", ignore_eos, "Go on where the model would end");
 }
 

@@ -8,6 +8,7 @@
 #include "cli/verbs.h"
 #include "core/fail.h"
 #include "core/format.h"
+#include "data/file.h"
 #include "data/json.h"
 #include "data/text.h"
 #include "intarsia/tokenizer.h"
@@ -15,17 +16,43 @@
 namespace intarsia::cli {
 namespace {
 
-void encode(const std::string& path, const std::string& text, bool special) {
-  const Ids ids = load_tokenizer(path)->encode(text, special);
-  std::string out = "[";
-  for (const int32_t id : ids) {
-    if (out.size() > 1) out += ", ";
-    out += std::to_string(id);
+struct Arguments {
+  std::string path, text, lines, out;
+  std::vector<std::string> files;
+  int32_t vocabulary = BpeTraining().vocabulary;
+  bool special = false;
+};
+
+// Calls f with the text of the command line, or with each line of the file that stands in its place.
+template <class F>
+void each_input(const Arguments& args, F&& f) {
+  if (args.lines.empty()) return f(std::string_view(args.text));
+  const std::string text = read_file(args.lines);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    f(std::string_view(text).substr(begin, end - begin));
+    begin = end + 1;
   }
-  fmt::print("{}]\n", out);
 }
 
-Ids parse_ids(const std::string& text) {
+void print_line(std::string text) {
+  text += '\n';
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+void encode(const Arguments& args) {
+  const auto tokenizer = load_tokenizer(args.path);
+  each_input(args, [&](std::string_view text) {
+    std::string out = "[";
+    for (const int32_t id : tokenizer->encode(text, args.special)) {
+      if (out.size() > 1) out += ", ";
+      out += std::to_string(id);
+    }
+    print_line(out + "]");
+  });
+}
+
+Ids parse_ids(std::string_view text) {
   const Json array = parse_json(text, "ids");
   if (!array.is_array()) fail("ids: is {}, expected an array such as [1, 2]", array.type_name());
   Ids ids;
@@ -37,10 +64,9 @@ Ids parse_ids(const std::string& text) {
   return ids;
 }
 
-void decode(const std::string& path, const std::string& ids, bool special) {
-  std::string text = load_tokenizer(path)->decode(parse_ids(ids), special);
-  text += '\n';
-  std::fwrite(text.data(), 1, text.size(), stdout);
+void decode(const Arguments& args) {
+  const auto tokenizer = load_tokenizer(args.path);
+  each_input(args, [&](std::string_view ids) { print_line(tokenizer->decode(parse_ids(ids), args.special)); });
 }
 
 void train(const std::vector<std::string>& files, int32_t vocabulary, const std::string& out) {
@@ -67,13 +93,6 @@ void train(const std::vector<std::string>& files, int32_t vocabulary, const std:
              format_bytes(static_cast<double>(bytes)), format_duration(seconds.count()));
 }
 
-struct Arguments {
-  std::string path, text, out;
-  std::vector<std::string> files;
-  int32_t vocabulary = BpeTraining().vocabulary;
-  bool special = false;
-};
-
 constexpr const char* path_help = "tokenizer.json or its directory, a .gguf model, or llama2.c's tokenizer.bin";
 
 }  // namespace
@@ -86,17 +105,27 @@ void add_tokenizer(CLI::App& app) {
 
   auto* encoding = verb->add_subcommand("encode", "Print the ids of a text as a JSON array");
   encoding->add_option("PATH", args->path, path_help)->required();
-  encoding->add_option("TEXT", args->text, "the text")->required();
+  auto* text = encoding->add_option("TEXT", args->text, "the text");
+  auto* text_lines = encoding->add_option("--lines", args->lines, "encode each line of this file instead, one array a line");
+  text_lines->excludes(text);
   encoding->add_flag("--special", args->special, "the text of a special token becomes that token");
   encoding->footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
-  encoding->callback([args] { encode(args->path, args->text, args->special); });
+  encoding->callback([args, text, text_lines] {
+    if (text->empty() && text_lines->empty()) throw CLI::RequiredError("TEXT");
+    encode(*args);
+  });
 
   auto* decoding = verb->add_subcommand("decode", "Print the text of ids");
   decoding->add_option("PATH", args->path, path_help)->required();
-  decoding->add_option("IDS", args->text, "a JSON array of ids")->required();
+  auto* ids = decoding->add_option("IDS", args->text, "a JSON array of ids");
+  auto* id_lines = decoding->add_option("--lines", args->lines, "decode each line of this file instead");
+  id_lines->excludes(ids);
   decoding->add_flag("--special", args->special, "print special tokens, too");
   decoding->footer("Example: intarsia tokenizer decode run/tokenizer.json '[1, 2]'");
-  decoding->callback([args] { decode(args->path, args->text, args->special); });
+  decoding->callback([args, ids, id_lines] {
+    if (ids->empty() && id_lines->empty()) throw CLI::RequiredError("IDS");
+    decode(*args);
+  });
 
   auto* training = verb->add_subcommand("train", "Train byte-level BPE on text and save it as tokenizer.json");
   training->add_option("FILE", args->files, "text, JSON lines, or directories of them")->required();

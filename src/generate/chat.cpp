@@ -13,10 +13,14 @@ void append_json_string(std::string& out, std::string_view text) {
   while (!text.empty()) {
     const size_t length = character_length(text);
     const unsigned char first = static_cast<unsigned char>(text[0]);
-    if (length == 0) out += "\\ufffd";  // a byte that is no character
-    else if (first == '"' || first == '\\') (out += '\\') += text[0];
-    else if (first < 0x20) out += fmt::format("\\u{:04x}", first);
-    else out += text.substr(0, length);
+    if (length == 0)
+      out += "\\ufffd";  // a byte that is no character
+    else if (first == '"' || first == '\\')
+      (out += '\\') += text[0];
+    else if (first < 0x20)
+      out += fmt::format("\\u{:04x}", first);
+    else
+      out += text.substr(0, length);
     text.remove_prefix(length ? length : 1);
   }
   out += '"';

@@ -12,7 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 bool contains(const std::vector<int32_t>& list, int32_t id) {
   return std::find(list.begin(), list.end(), id) != list.end();
@@ -32,7 +34,9 @@ Ids Generator::prompt(std::string_view text) const {
   if (tokenizer.add_bos && tokenizer.bos) ids.insert(ids.begin(), *tokenizer.bos);
   if (!ids.empty()) return ids;
   const std::optional<int32_t> first = tokenizer.bos ? tokenizer.bos : tokenizer.eos;
-  if (!first) fail_hint("give a text to continue", "generate: the prompt is empty and the model has no BOS or EOS to begin with");
+  if (!first)
+    fail_hint("give a text to continue",
+              "generate: the prompt is empty and the model has no BOS or EOS to begin with");
   return {*first};
 }
 
@@ -76,9 +80,11 @@ Generated Generator::generate(const Ids& prompt, const GenerateOptions& options)
   const Tokenizer& tokenizer = *loaded_.tokenizer;
   if (prompt.empty()) fail("generate: the prompt has no ids");
   if (options.chunk < 1 || options.max_tokens < 0)
-    fail("generate: chunk is {} and max_tokens {}, expected 1 or more and 0 or more", options.chunk, options.max_tokens);
+    fail("generate: chunk is {} and max_tokens {}, expected 1 or more and 0 or more", options.chunk,
+         options.max_tokens);
   if (static_cast<int64_t>(prompt.size()) > model.context())
-    fail_hint("shorten it", "generate: the prompt has {} tokens, the model's context is {}", prompt.size(), model.context());
+    fail_hint("shorten it", "generate: the prompt has {} tokens, the model's context is {}", prompt.size(),
+              model.context());
 
   Generated result;
   result.prompt_ids = prompt;

@@ -8,7 +8,8 @@ namespace intarsia {
 
 namespace {
 
-constexpr uint64_t sampling_stream = 0x73616d706c65;  // "sample": apart from the streams that weights are drawn from
+constexpr uint64_t sampling_stream =
+    0x73616d706c65;  // "sample": apart from the streams that weights are drawn from
 
 void require(bool fits, const char* what, double found, const char* expected) {
   if (!fits) fail("sampling: {} is {}, expected {}", what, found, expected);
@@ -17,7 +18,8 @@ void require(bool fits, const char* what, double found, const char* expected) {
 }  // namespace
 
 Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), random_(sampling.seed, sampling_stream) {
-  require(sampling.temperature >= 0 && std::isfinite(sampling.temperature), "temperature", sampling.temperature, "0 or more");
+  require(sampling.temperature >= 0 && std::isfinite(sampling.temperature), "temperature",
+          sampling.temperature, "0 or more");
   require(sampling.top_k >= 0, "top_k", static_cast<double>(sampling.top_k), "0 (all) or more");
   require(sampling.top_p > 0 && sampling.top_p <= 1, "top_p", sampling.top_p, "more than 0, at most 1");
   require(sampling.min_p >= 0 && sampling.min_p <= 1, "min_p", sampling.min_p, "0 to 1");
@@ -51,12 +53,14 @@ int32_t Sampler::draw() {
   };
   const auto k = static_cast<size_t>(sampling_.top_k);
   if (k && k < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k), candidates_.end(), likelier);
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k), candidates_.end(),
+                     likelier);
     candidates_.resize(k);
   }
-  const double top = std::max_element(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                       return a.logit < b.logit;
-                     })->logit;
+  const double top =
+      std::max_element(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+        return a.logit < b.logit;
+      })->logit;
   const auto weight_of = [&](const Candidate& c) {
     return std::exp((static_cast<double>(c.logit) - top) / sampling_.temperature);
   };
@@ -72,8 +76,8 @@ int32_t Sampler::draw() {
     if (i == sorted) {
       const size_t next = std::min(candidates_.size(), std::max<size_t>(64, sorted * 4));
       const auto begin = candidates_.begin();
-      std::partial_sort(begin + static_cast<ptrdiff_t>(sorted), begin + static_cast<ptrdiff_t>(next), candidates_.end(),
-                        likelier);
+      std::partial_sort(begin + static_cast<ptrdiff_t>(sorted), begin + static_cast<ptrdiff_t>(next),
+                        candidates_.end(), likelier);
       sorted = next;
     }
     const double weight = weight_of(candidates_[i]);

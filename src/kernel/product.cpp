@@ -92,10 +92,12 @@ struct Batch {
   }
 };
 
-// Whether all rows of x's batch lie `distance` apart, as one long matrix.
-bool one_matrix(const Array& x, int64_t distance) {
+// Whether x has the batch axes of c, and all rows of its batch lie `distance` apart, as one long matrix.
+bool one_matrix(const Array& x, int64_t distance, const Shape& c) {
+  if (x.rank() != c.rank()) return false;
   int64_t expected = distance * x.dim(-2);
   for (int i = x.rank() - 3; i >= 0; i--) {
+    if (x.dim(i) != c[i]) return false;
     if (x.dim(i) == 1) continue;
     if (x.strides()[i] != expected) return false;
     expected *= x.dim(i);
@@ -258,17 +260,13 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   Batch batch(c.shape(), a.array, b.array);
   if (batch.count > 1 && batch.shared(batch.b)) {
     // One b for the whole batch: the batch's rows are rows of one product.
-    if (a.transposed || a.array.rank() != c.rank() || !one_matrix(a.array, a.distance)) {
-      Array rows = a.array;
-      if (rows.rank() != c.rank() || batch.shared(batch.a)) {
-        Shape shape = c.shape(), strides = c.shape();
-        for (int i = 0; i < batch.rank; i++) strides[i] = batch.a[i];
-        shape[-1] = p.k;
-        strides[-2] = rows.strides()[-2];
-        strides[-1] = rows.strides()[-1];
-        rows = rows.view(shape, strides);
-      }
-      a = operand_of(contiguous(rows));
+    if (a.transposed || !one_matrix(a.array, a.distance, c.shape())) {
+      Shape shape = c.shape(), strides = c.shape();
+      for (int i = 0; i < batch.rank; i++) strides[i] = batch.a[i];
+      shape[-1] = p.k;
+      strides[-2] = a.array.strides()[-2];
+      strides[-1] = a.array.strides()[-1];
+      a = operand_of(contiguous(a.array.view(shape, strides)));
     }
     p.m *= batch.count;
     batch.rank = 0;
@@ -287,7 +285,7 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   p.bias = epilogue.bias;
   p.activation = epilogue.activation;
 
-  const void *a_data = p.k ? a.array.raw() : nullptr, *b_data = p.k ? b.array.raw() : nullptr;
+  const void *a_data = a.array.raw(), *b_data = b.array.raw();
   char* c_data = static_cast<char*>(c.raw_mutable());
   const int64_t c_bytes = p.m * p.n * info(p.c_type).bytes;
   auto one = [&](int64_t i, int threads) {

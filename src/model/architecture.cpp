@@ -31,7 +31,8 @@ const Architecture* find_architecture(std::string_view model_type) {
 
 std::string known_model_types() {
   std::string list;
-  for (const Architecture* known : architectures()) list += (list.empty() ? "" : ", ") + std::string(known->model_type);
+  for (const Architecture* known : architectures())
+    list += (list.empty() ? "" : ", ") + std::string(known->model_type);
   return list;
 }
 
@@ -71,7 +72,8 @@ std::unique_ptr<Model> build_model(const Json& config, const std::string& name, 
     fail("{}: has no \"model_type\"", name);
   const Architecture* architecture = find_architecture(found->get<std::string>());
   if (!architecture)
-    fail("{}: model_type {} is not known, expected {}", name, quote(found->get<std::string>(), 40), known_model_types());
+    fail("{}: model_type {} is not known, expected {}", name, quote(found->get<std::string>(), 40),
+         known_model_types());
   ConfigKeys keys(config, name);
   keys.say("model_type", architecture->model_type);
   keys.say("architectures", std::vector<std::string>{architecture->class_name});

@@ -1,4 +1,5 @@
-// What a model's file declares about itself: everything that the rest of the engine must know of an architecture.
+// What a model's file declares about itself: everything that the rest of the engine must know of an
+// architecture.
 #pragma once
 #include <memory>
 #include <span>
@@ -28,7 +29,7 @@ struct Architecture {
   const char* model_type;  // of config.json
   const char* class_name;  // transformers' class
   std::unique_ptr<Model> (*make)(const Architecture&, const ConfigKeys&, const WeightSource&);
-  const char* prefix;      // of all names but the output layer's; some checkpoints leave it out
+  const char* prefix;                    // of all names but the output layer's; some checkpoints leave it out
   std::span<const char* const> ignored;  // ends of names of tensors that hold nothing learned
   const char* gguf;                      // GGUF's name of the architecture
   std::span<const GgufKey> gguf_keys;

@@ -23,8 +23,8 @@ Cache::Cache(int64_t layers, int64_t kv_heads, int64_t head_size, DType dtype)
 void Cache::append(int64_t layer, const Array& k, const Array& v) {
   const Shape expected = {1, k.rank() == 4 ? k.dim(1) : 0, kv_heads_, head_size_};
   if (!(k.shape() == expected) || !(v.shape() == expected))
-    fail("cache: k has shape {} and v {}, expected [1, time, {}, {}]", k.shape().text(), v.shape().text(), kv_heads_,
-         head_size_);
+    fail("cache: k has shape {} and v {}, expected [1, time, {}, {}]", k.shape().text(), v.shape().text(),
+         kv_heads_, head_size_);
   Layer& store = layers_[static_cast<size_t>(layer)];
   const int64_t tokens = k.dim(1);
   for (int64_t done = 0; done < tokens;) {

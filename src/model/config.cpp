@@ -57,7 +57,8 @@ int64_t ConfigKeys::integer(const char* key, int64_t low, int64_t high, std::opt
   const bool huge = found && found->is_number_unsigned() && found->get<uint64_t>() > uint64_t{INT64_MAX};
   const int64_t value = huge ? INT64_MAX : found ? found->get<int64_t>() : *otherwise;
   if (value < low || value > high)
-    refuse(fmt::format("{} is {}, expected {} to {}", key, found ? found->dump() : std::to_string(value), low, high));
+    refuse(fmt::format("{} is {}, expected {} to {}", key, found ? found->dump() : std::to_string(value), low,
+                       high));
   state_->resolved[key] = value;
   return value;
 }
@@ -68,7 +69,8 @@ double ConfigKeys::number(const char* key, double low, double high, std::optiona
   if (found && !found->is_number())
     refuse(fmt::format("{} is {}, expected a number", key, quote(found->dump(), 40)));
   const double value = found ? found->get<double>() : *otherwise;
-  if (!(value >= low && value <= high)) refuse(fmt::format("{} is {}, expected {} to {}", key, value, low, high));
+  if (!(value >= low && value <= high))
+    refuse(fmt::format("{} is {}, expected {} to {}", key, value, low, high));
   state_->resolved[key] = value;
   return value;
 }
@@ -82,9 +84,12 @@ bool ConfigKeys::flag(const char* key, bool otherwise) {
   return value;
 }
 
-std::string ConfigKeys::text(const char* key, std::initializer_list<const char*> choices, const char* otherwise) {
+std::string ConfigKeys::text(const char* key, std::initializer_list<const char*> choices,
+                             const char* otherwise) {
   const Json* found = find(key);
-  const std::string value = !found ? otherwise : found->is_string() ? found->get<std::string>() : found->dump();
+  const std::string value = !found               ? otherwise
+                            : found->is_string() ? found->get<std::string>()
+                                                 : found->dump();
   const bool known = std::any_of(choices.begin(), choices.end(), [&](const char* c) { return value == c; });
   if (!known) {
     std::string expected;
@@ -114,7 +119,8 @@ Rope ConfigKeys::rope() {
   Rope rope;
   const Json* parameters = find("rope_parameters");
   const Json* object = parameters ? parameters : find("rope_scaling");
-  if (object && !object->is_object()) refuse(fmt::format("rope_scaling is {}, expected an object", object->type_name()));
+  if (object && !object->is_object())
+    refuse(fmt::format("rope_scaling is {}, expected an object", object->type_name()));
 
   ConfigKeys inner(object ? *object : Json::object(), state_->name + ": rope_scaling");
   ConfigKeys& theta_owner = parameters && parameters->contains("rope_theta") ? inner : *this;
@@ -162,8 +168,10 @@ void ConfigKeys::token_ids(int64_t vocabulary) {
     const auto names_token = [&](const Json& id) {
       return id.is_number_integer() && id >= 0 && id < vocabulary;
     };
-    if (value.is_array()) value.erase(std::remove_if(value.begin(), value.end(), std::not_fn(names_token)), value.end());
-    else if (!names_token(value)) value = nullptr;
+    if (value.is_array())
+      value.erase(std::remove_if(value.begin(), value.end(), std::not_fn(names_token)), value.end());
+    else if (!names_token(value))
+      value = nullptr;
     state_->resolved[key] = value;
   }
 }

@@ -1,5 +1,5 @@
-// The keys of a config.json, read one by one with bounds: what a model's Config is made of. Every key that was asked for
-// is kept as it was resolved, so that the model's config can be written again.
+// The keys of a config.json, read one by one with bounds: what a model's Config is made of. Every key that
+// was asked for is kept as it was resolved, so that the model's config can be written again.
 #pragma once
 #include <initializer_list>
 #include <memory>
@@ -14,8 +14,8 @@
 
 namespace intarsia {
 
-// A key that is absent or null takes `otherwise`; without one it is an error. Errors name the file, the key, what was found and
-// what was expected. Copies share what was read.
+// A key that is absent or null takes `otherwise`; without one it is an error. Errors name the file, the key,
+// what was found and what was expected. Copies share what was read.
 class ConfigKeys {
  public:
   ConfigKeys(const Json& object, std::string name);
@@ -28,7 +28,8 @@ class ConfigKeys {
   Activation activation(const char* key, const char* otherwise);
   // A whole number that may be absent, null or 0: then 0, written as null.
   int64_t optional(const char* key, int64_t low, int64_t high);
-  // rope_theta with rope_scaling, or transformers 5's rope_parameters. Written the first way, which both read.
+  // rope_theta with rope_scaling, or transformers 5's rope_parameters. Written the first way, which both
+  // read.
   Rope rope();
   // Writes a key that was not read.
   void say(const char* key, const Json& value);
@@ -36,7 +37,7 @@ class ConfigKeys {
   void token_ids(int64_t vocabulary);
 
   [[noreturn]] void refuse(const std::string& what) const;  // an Error that begins with the file's name
-  std::string json() const;  // of all keys asked for
+  std::string json() const;                                 // of all keys asked for
 
  private:
   const Json* find(const char* key) const;

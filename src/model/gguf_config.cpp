@@ -18,7 +18,8 @@ constexpr const char* factors_name = "rope_freqs.weight";
 // The shortest decimal number that is this f32: 1e-05, not 9.99999974e-06.
 double shortest(double value) {
   const float narrow = static_cast<float>(value);
-  return static_cast<double>(narrow) == value ? std::strtod(fmt::format("{}", narrow).c_str(), nullptr) : value;
+  return static_cast<double>(narrow) == value ? std::strtod(fmt::format("{}", narrow).c_str(), nullptr)
+                                              : value;
 }
 
 Json value_of(const GgufValue& value, GgufKey::Kind kind) {
@@ -36,7 +37,8 @@ void read_keys(const Gguf& file, const Architecture& architecture, Json& config)
     const Json value = value_of(*found, key.kind);
     const Json earlier = config.value(key.config, value);
     if (earlier != value)
-      fail("{}: {} is {}, expected {}, as other keys have it", file.name(), quote(name), value.dump(), earlier.dump());
+      fail("{}: {} is {}, expected {}, as other keys have it", file.name(), quote(name), value.dump(),
+           earlier.dump());
     config[key.config] = value;
   }
 }
@@ -52,14 +54,14 @@ Json scaling_of_factors(const Gguf& file, const Array& stored, const Json& confi
   rope.theta = config.value("rope_theta", rope.theta);
   rope.scaling.type = "llama3";
   rope.scaling.factor = shortest(*std::max_element(factors.begin(), factors.end()));
-  rope.scaling.original_max_position_embeddings = std::max<int64_t>(
-      1, file.integer(fmt::format("{}.rope.scaling.original_context_length", prefix),
-                      rope.scaling.original_max_position_embeddings));
+  rope.scaling.original_max_position_embeddings =
+      std::max<int64_t>(1, file.integer(fmt::format("{}.rope.scaling.original_context_length", prefix),
+                                        rope.scaling.original_max_position_embeddings));
   const std::vector<float> expected = rope.factors(2 * stored.size());
-  const bool fits = std::equal(factors.begin(), factors.end(), expected.begin(), [](float a, float b) {
-    return std::abs(a - b) <= 1e-6f * std::abs(b);
-  });
-  if (!fits) return {{"rope_type", "factors"}, {"factors", std::vector<float>(factors.begin(), factors.end())}};
+  const bool fits = std::equal(factors.begin(), factors.end(), expected.begin(),
+                               [](float a, float b) { return std::abs(a - b) <= 1e-6f * std::abs(b); });
+  if (!fits)
+    return {{"rope_type", "factors"}, {"factors", std::vector<float>(factors.begin(), factors.end())}};
   return {{"rope_type", "llama3"},
           {"factor", rope.scaling.factor},
           {"low_freq_factor", rope.scaling.low_freq_factor},
@@ -73,7 +75,8 @@ void read_rope(const Gguf& file, const char* prefix, Json& config) {
   if (type != "none" && type != "linear")
     fail("{}: {} is {}, expected none or linear", file.name(), type_key, quote(type, 40));
   const auto factors = file.tensors().find(factors_name);
-  if (factors != file.tensors().end()) config["rope_scaling"] = scaling_of_factors(file, factors->second, config, prefix);
+  if (factors != file.tensors().end())
+    config["rope_scaling"] = scaling_of_factors(file, factors->second, config, prefix);
   if (type == "linear") {
     const double factor = file.number(fmt::format("{}.rope.scaling.factor", prefix), 1);
     config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", shortest(factor)}};
@@ -93,7 +96,8 @@ void write_rope(const char* prefix, const Json& config, GgufWriter& out) {
             static_cast<uint32_t>(scaling.original_max_position_embeddings));
   if (scaling.type == "llama3" || scaling.type == "factors") {
     const std::vector<float> factors = rope.factors(config.at("head_dim").get<int64_t>());
-    out.add({factors_name, Array::copy_of(std::span<const float>(factors), {static_cast<int64_t>(factors.size())})});
+    out.add({factors_name,
+             Array::copy_of(std::span<const float>(factors), {static_cast<int64_t>(factors.size())})});
   }
 }
 
@@ -133,9 +137,15 @@ void config_to_gguf(const Architecture& architecture, const Json& config, GgufWr
     if (found == config.end() || found->is_null()) continue;
     const std::string name = fmt::format("{}.{}", architecture.gguf, key.gguf);
     switch (key.kind) {
-      case GgufKey::integer: out.set(name, found->get<uint32_t>()); break;
-      case GgufKey::number: out.set(name, found->get<float>()); break;
-      case GgufKey::text: out.set(name, found->get<std::string>()); break;
+      case GgufKey::integer:
+        out.set(name, found->get<uint32_t>());
+        break;
+      case GgufKey::number:
+        out.set(name, found->get<float>());
+        break;
+      case GgufKey::text:
+        out.set(name, found->get<std::string>());
+        break;
     }
   }
   if (config.contains("rope_theta")) write_rope(architecture.gguf, config, out);

@@ -1,5 +1,5 @@
-// A model's config as GGUF metadata says it, and back: the tables of its Architecture, and what all architectures with
-// rotary positions share.
+// A model's config as GGUF metadata says it, and back: the tables of its Architecture, and what all
+// architectures with rotary positions share.
 #pragma once
 #include "data/gguf.h"
 #include "model/architecture.h"

@@ -1,9 +1,6 @@
-// GPT-2 (Radford et al. 2019): learned positions, layer norms before each block, one matrix for queries, keys and values,
-// biases everywhere. Its checkpoints hold linear weights transposed ("Conv1D").
-#include <cmath>
-
-#include "model/architecture.h"
-#include "model/cache.h"
+// GPT-2 (Radford et al. 2019): learned positions, layer norms before each block, one matrix for queries, keys
+// and values, biases everywhere. Its checkpoints hold linear weights transposed ("Conv1D").
+#include "model/decoder.h"
 #include "nn/heads.h"
 
 namespace intarsia {
@@ -33,37 +30,33 @@ struct Layer {
   Linear up, down;
 };
 
-class Gpt2 final : public Model {
+class Gpt2 final : public Decoder {
  public:
-  Gpt2(const Architecture& architecture, const ConfigKeys& key, const WeightSource& source)
-      : architecture_(architecture), config_{key}, layers_(static_cast<size_t>(config_.n_layer)) {
-    const Config& c = config_;
+  Gpt2(const Architecture& architecture, const Config& c, const WeightSource& source)
+      : Decoder(architecture, c.key, {c.vocab_size, c.n_positions, c.n_layer, c.n_head, c.n_embd / c.n_head}),
+        config_(c),
+        layers_(static_cast<size_t>(c.n_layer)) {
     const int64_t D = c.n_embd;
-    if (D % c.n_head) key.refuse("n_embd is not a multiple of n_head");
-    if (!c.scale_attn_weights || c.scale_attn_by_inverse_layer_idx || c.add_cross_attention)
-      key.refuse("scale_attn_weights false, scale_attn_by_inverse_layer_idx and add_cross_attention are not known");
-    config_.key.token_ids(c.vocab_size);
-    const double deviation = c.initializer_range;
-    const double residual = deviation / std::sqrt(2.0 * static_cast<double>(c.n_layer));
-
-    const Weights root(weights_, source);
+    const double residual = residual_deviation(c.initializer_range, c.n_layer);
+    const Weights root(weights_, source, c.initializer_range);
     const Weights w = root.at("transformer");
-    w.table("wte", wte_, c.vocab_size, D, deviation);
-    w.table("wpe", wpe_, c.n_positions, D, deviation);
+    w.table("wte", wte_, c.vocab_size, D);
+    w.table("wpe", wpe_, c.n_positions, D);
     for (int64_t i = 0; i < c.n_layer; i++) {
       Layer& layer = layers_[static_cast<size_t>(i)];
       const Weights h = w.at("h", i);
       h.norm("ln_1", layer.ln_1, D, c.layer_norm_epsilon);
       const Weights a = h.at("attn");
-      a.linear("c_attn", layer.attention, D, 3 * D, {true, deviation, true});
-      a.linear("c_proj", layer.attention_out, D, D, {true, residual, true});
+      a.linear("c_attn", layer.attention, D, 3 * D, {.bias = true, .transposed = true});
+      a.linear("c_proj", layer.attention_out, D, D,
+               {.bias = true, .transposed = true, .deviation = residual});
       h.norm("ln_2", layer.ln_2, D, c.layer_norm_epsilon);
       const Weights m = h.at("mlp");
-      m.linear("c_fc", layer.up, D, c.n_inner, {true, deviation, true});
-      m.linear("c_proj", layer.down, c.n_inner, D, {true, residual, true});
+      m.linear("c_fc", layer.up, D, c.n_inner, {.bias = true, .transposed = true});
+      m.linear("c_proj", layer.down, c.n_inner, D, {.bias = true, .transposed = true, .deviation = residual});
     }
     w.norm("ln_f", ln_f_, D, c.layer_norm_epsilon);
-    if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, D, deviation);
+    if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, D);
   }
 
   Tensor hidden(const Tensor& ids, Cache* cache) const override {
@@ -86,15 +79,8 @@ class Gpt2 final : public Model {
 
   Tensor logits(const Tensor& hidden) const override { return linear(hidden, lm_head_ ? lm_head_ : wte_); }
 
-  std::unique_ptr<Cache> make_cache() const override {
-    return std::make_unique<Cache>(config_.n_layer, config_.n_head, config_.n_embd / config_.n_head, compute);
-  }
-  int64_t context() const override { return config_.n_positions; }
-  int64_t vocabulary() const override { return config_.vocab_size; }
-  std::string config_json() const override { return config_.key.json(); }
-  const char* model_type() const override { return architecture_.model_type; }
-
  private:
+  // Positions first, first + 1, ...
   static Tensor consecutive(int64_t first, int64_t count) {
     Array ids = Array::empty({count}, DType::i64);
     int64_t* id = ids.mutable_data<int64_t>();
@@ -102,7 +88,6 @@ class Gpt2 final : public Model {
     return Tensor(ids);
   }
 
-  const Architecture& architecture_;
   Config config_;
   Tensor wte_, wpe_;
   std::vector<Layer> layers_;
@@ -110,8 +95,14 @@ class Gpt2 final : public Model {
   Tensor lm_head_;
 };
 
-std::unique_ptr<Model> make(const Architecture& architecture, const ConfigKeys& key, const WeightSource& source) {
-  return std::make_unique<Gpt2>(architecture, key, source);
+std::unique_ptr<Model> make(const Architecture& architecture, const ConfigKeys& key,
+                            const WeightSource& source) {
+  const Config config{key};
+  if (config.n_embd % config.n_head) key.refuse("n_embd is not a multiple of n_head");
+  if (!config.scale_attn_weights || config.scale_attn_by_inverse_layer_idx || config.add_cross_attention)
+    key.refuse(
+        "scale_attn_weights false, scale_attn_by_inverse_layer_idx and add_cross_attention are not known");
+  return std::make_unique<Gpt2>(architecture, config, source);
 }
 
 // Causal masks are saved with the weights of old checkpoints.

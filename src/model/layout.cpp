@@ -10,8 +10,12 @@ namespace intarsia {
 
 namespace {
 
-bool is_transposed(const Weight& weight, Layout layout) { return weight.transposed && layout == Layout::hugging_face; }
-bool is_rotary(const Weight& weight, Layout layout) { return weight.rotary_heads && layout != Layout::hugging_face; }
+bool is_transposed(const Weight& weight, Layout layout) {
+  return weight.transposed && layout == Layout::hugging_face;
+}
+bool is_rotary(const Weight& weight, Layout layout) {
+  return weight.rotary_heads && layout != Layout::hugging_face;
+}
 
 Array transposed(const Array& x) {
   return kernel::contiguous(x.view({x.dim(1), x.dim(0)}, {x.strides()[1], x.strides()[0]}));

@@ -1,15 +1,16 @@
-// LLaMA 1 to 3, SmolLM2, TinyLlama (Touvron et al. 2023; Grattafiori et al. 2024) and Mistral (Jiang et al. 2023):
-// rotary positions, grouped key/value heads, gated feed-forward layers, RMS norms before each.
+// LLaMA 1 to 3, SmolLM2, TinyLlama (Touvron et al. 2023; Grattafiori et al. 2024) and Mistral (Jiang et al.
+// 2023): rotary positions, grouped key/value heads, gated feed-forward layers, RMS norms before each.
 #include <algorithm>
-#include <cmath>
 
-#include "model/architecture.h"
-#include "model/cache.h"
+#include "model/decoder.h"
 #include "nn/heads.h"
 
 namespace intarsia {
 
 namespace {
+
+// Nothing if there is a rest: a file must say what it means.
+std::optional<int64_t> quotient(int64_t a, int64_t b) { return a % b ? std::nullopt : std::optional(a / b); }
 
 struct Config {
   ConfigKeys key;
@@ -19,8 +20,9 @@ struct Config {
   int64_t intermediate_size = key.integer("intermediate_size", 1, 1 << 22);
   int64_t num_hidden_layers = key.integer("num_hidden_layers", 1, 4096);
   int64_t num_attention_heads = key.integer("num_attention_heads", 1, 1 << 16);
-  int64_t num_key_value_heads = key.integer("num_key_value_heads", 1, num_attention_heads, num_attention_heads);
-  int64_t head_dim = key.integer("head_dim", 2, 1 << 16, hidden_size / num_attention_heads);
+  int64_t num_key_value_heads =
+      key.integer("num_key_value_heads", 1, num_attention_heads, num_attention_heads);
+  int64_t head_dim = key.integer("head_dim", 2, 1 << 16, quotient(hidden_size, num_attention_heads));
   int64_t max_position_embeddings = key.integer("max_position_embeddings", 1, 1 << 30, 2048);
   int64_t sliding_window = mistral ? key.optional("sliding_window", 1, 1 << 30) : 0;
   double rms_norm_eps = key.number("rms_norm_eps", 0, 1, 1e-6);
@@ -30,6 +32,11 @@ struct Config {
   bool tie_word_embeddings = key.flag("tie_word_embeddings", false);
   std::string hidden_act = key.text("hidden_act", {"silu"}, "silu");
   Rope rope = key.rope();
+
+  // A sliding window changes nothing up to its width; beyond it, this model would compute something else.
+  int64_t context() const {
+    return sliding_window ? std::min(sliding_window, max_position_embeddings) : max_position_embeddings;
+  }
 };
 
 struct Layer {
@@ -38,47 +45,41 @@ struct Layer {
   Linear gate_proj, up_proj, down_proj;
 };
 
-class Llama final : public Model {
+class Llama final : public Decoder {
  public:
-  Llama(const Architecture& architecture, const ConfigKeys& key, const WeightSource& source)
-      : architecture_(architecture),
-        config_{key, architecture.class_name == std::string_view("MistralForCausalLM")},
-        positions_(config_.rope, config_.head_dim, context()),
-        layers_(static_cast<size_t>(config_.num_hidden_layers)) {
-    const Config& c = config_;
-    if (c.num_attention_heads % c.num_key_value_heads)
-      key.refuse("num_attention_heads is not a multiple of num_key_value_heads");
-    if (c.head_dim % 2) key.refuse("head_dim is odd, rotary positions need pairs");
+  Llama(const Architecture& architecture, const Config& c, const WeightSource& source)
+      : Decoder(architecture, c.key,
+                {c.vocab_size, c.context(), c.num_hidden_layers, c.num_key_value_heads, c.head_dim}),
+        config_(c),
+        positions_(c.rope, c.head_dim, c.context()),
+        layers_(static_cast<size_t>(c.num_hidden_layers)) {
+    const int64_t D = c.hidden_size;
     const int64_t queries = c.num_attention_heads * c.head_dim;
     const int64_t keys = c.num_key_value_heads * c.head_dim;
-    // Layers that write to the residual stream start smaller, so that its variance does not grow with depth (GPT-2).
-    const double deviation = c.initializer_range;
-    const double residual = deviation / std::sqrt(2.0 * static_cast<double>(c.num_hidden_layers));
-
-    config_.key.token_ids(c.vocab_size);
-
-    const Weights root(weights_, source);
+    const double residual = residual_deviation(c.initializer_range, c.num_hidden_layers);
+    const Weights root(weights_, source, c.initializer_range);
     const Weights w = root.at("model");
-    w.table("embed_tokens", embed_tokens_, c.vocab_size, c.hidden_size, deviation);
+    w.table("embed_tokens", embed_tokens_, c.vocab_size, D);
     for (int64_t i = 0; i < c.num_hidden_layers; i++) {
       Layer& layer = layers_[static_cast<size_t>(i)];
       const Weights l = w.at("layers", i);
-      l.norm("input_layernorm", layer.input_layernorm, c.hidden_size, c.rms_norm_eps);
+      l.norm("input_layernorm", layer.input_layernorm, D, c.rms_norm_eps);
       const Weights a = l.at("self_attn");
-      a.linear("q_proj", layer.q_proj, c.hidden_size, queries,
-               {c.attention_bias, deviation, false, c.num_attention_heads});
-      a.linear("k_proj", layer.k_proj, c.hidden_size, keys,
-               {c.attention_bias, deviation, false, c.num_key_value_heads});
-      a.linear("v_proj", layer.v_proj, c.hidden_size, keys, {c.attention_bias, deviation});
-      a.linear("o_proj", layer.o_proj, queries, c.hidden_size, {c.attention_bias, residual});
-      l.norm("post_attention_layernorm", layer.post_attention_layernorm, c.hidden_size, c.rms_norm_eps);
+      a.linear("q_proj", layer.q_proj, D, queries,
+               {.bias = c.attention_bias, .rotary_heads = c.num_attention_heads});
+      a.linear("k_proj", layer.k_proj, D, keys,
+               {.bias = c.attention_bias, .rotary_heads = c.num_key_value_heads});
+      a.linear("v_proj", layer.v_proj, D, keys, {.bias = c.attention_bias});
+      a.linear("o_proj", layer.o_proj, queries, D, {.bias = c.attention_bias, .deviation = residual});
+      l.norm("post_attention_layernorm", layer.post_attention_layernorm, D, c.rms_norm_eps);
       const Weights m = l.at("mlp");
-      m.linear("gate_proj", layer.gate_proj, c.hidden_size, c.intermediate_size, {c.mlp_bias, deviation});
-      m.linear("up_proj", layer.up_proj, c.hidden_size, c.intermediate_size, {c.mlp_bias, deviation});
-      m.linear("down_proj", layer.down_proj, c.intermediate_size, c.hidden_size, {c.mlp_bias, residual});
+      m.linear("gate_proj", layer.gate_proj, D, c.intermediate_size, {.bias = c.mlp_bias});
+      m.linear("up_proj", layer.up_proj, D, c.intermediate_size, {.bias = c.mlp_bias});
+      m.linear("down_proj", layer.down_proj, c.intermediate_size, D,
+               {.bias = c.mlp_bias, .deviation = residual});
     }
-    w.norm("norm", norm_, c.hidden_size, c.rms_norm_eps);
-    if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, c.hidden_size, deviation);
+    w.norm("norm", norm_, D, c.rms_norm_eps);
+    if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, D);
   }
 
   Tensor hidden(const Tensor& ids, Cache* cache) const override {
@@ -99,22 +100,11 @@ class Llama final : public Model {
     return norm_(x);
   }
 
-  Tensor logits(const Tensor& hidden) const override { return linear(hidden, lm_head_ ? lm_head_ : embed_tokens_); }
-
-  std::unique_ptr<Cache> make_cache() const override {
-    return std::make_unique<Cache>(config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim, compute);
+  Tensor logits(const Tensor& hidden) const override {
+    return linear(hidden, lm_head_ ? lm_head_ : embed_tokens_);
   }
-  // A sliding window changes nothing up to its width; beyond it, this model would compute something else.
-  int64_t context() const override {
-    const int64_t window = config_.sliding_window;
-    return window ? std::min(window, config_.max_position_embeddings) : config_.max_position_embeddings;
-  }
-  int64_t vocabulary() const override { return config_.vocab_size; }
-  std::string config_json() const override { return config_.key.json(); }
-  const char* model_type() const override { return architecture_.model_type; }
 
  private:
-  const Architecture& architecture_;
   Config config_;
   RotaryPositions positions_;
   Tensor embed_tokens_;
@@ -123,11 +113,17 @@ class Llama final : public Model {
   Tensor lm_head_;
 };
 
-std::unique_ptr<Model> make(const Architecture& architecture, const ConfigKeys& key, const WeightSource& source) {
-  return std::make_unique<Llama>(architecture, key, source);
+std::unique_ptr<Model> make(const Architecture& architecture, const ConfigKeys& key,
+                            const WeightSource& source) {
+  const Config config{key, architecture.model_type == std::string_view("mistral")};
+  if (config.num_attention_heads % config.num_key_value_heads)
+    key.refuse("num_attention_heads is not a multiple of num_key_value_heads");
+  if (config.head_dim % 2) key.refuse("head_dim is odd, rotary positions need pairs");
+  return std::make_unique<Llama>(architecture, config, source);
 }
 
-constexpr const char* ignored[] = {"rotary_emb.inv_freq", "lm_head.weight", "rope_freqs.weight", "output.weight"};
+constexpr const char* ignored[] = {"rotary_emb.inv_freq", "lm_head.weight", "rope_freqs.weight",
+                                   "output.weight"};
 
 constexpr GgufKey gguf_keys[] = {
     {"vocab_size", "vocab_size"},

@@ -23,7 +23,10 @@ class StoredWeights {
  public:
   StoredWeights(NamedArrays arrays, std::string file, Layout layout, const Architecture& architecture,
                 const LoadOptions& options)
-      : arrays_(std::move(arrays)), file_(std::move(file)), layout_(layout), architecture_(architecture),
+      : arrays_(std::move(arrays)),
+        file_(std::move(file)),
+        layout_(layout),
+        architecture_(architecture),
         options_(options) {}
 
   Tensor operator()(const Weight& weight, const Shape& shape) {
@@ -90,7 +93,8 @@ Loaded build(const Json& config, const std::string& config_name, NamedArrays arr
     known = find_architecture(type->get<std::string>());
   StoredWeights weights(std::move(arrays), file, layout, known ? *known : *architectures().front(), options);
   Loaded loaded;
-  loaded.model = build_model(config, config_name, [&](const Weight& w, const Shape& s) { return weights(w, s); });
+  loaded.model =
+      build_model(config, config_name, [&](const Weight& w, const Shape& s) { return weights(w, s); });
   loaded.model->compute = options.trainable ? DType::f32 : options.compute;
   loaded.unused = weights.unused();
   return loaded;
@@ -135,7 +139,8 @@ Loaded load_hugging_face(const fs::path& path, const LoadOptions& options) {
   Loaded loaded = build(read_json(config), config.string(), std::move(stored.tensors), weights.string(),
                         Layout::hugging_face, options);
   loaded.source = "hugging face";
-  if (options.tokenizer.empty() && fs::exists(path / "tokenizer.json")) loaded.tokenizer = load_tokenizer(path);
+  if (options.tokenizer.empty() && fs::exists(path / "tokenizer.json"))
+    loaded.tokenizer = load_tokenizer(path);
   return loaded;
 }
 
@@ -146,7 +151,8 @@ fs::path checkpoint_of(const fs::path& run) {
     const fs::path file = checkpoints / pointer;
     if (!fs::is_regular_file(file)) continue;
     std::string name = read_file(file, 4096);
-    while (!name.empty() && (name.back() == '\n' || name.back() == '\r' || name.back() == ' ')) name.pop_back();
+    while (!name.empty() && (name.back() == '\n' || name.back() == '\r' || name.back() == ' '))
+      name.pop_back();
     if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos)
       fail("{}: holds {}, expected the name of a checkpoint", file.string(), quote(name, 40));
     return checkpoints / name;
@@ -170,19 +176,21 @@ Loaded load(const fs::path& path, const LoadOptions& options) {
     const bool run = fs::is_directory(path / "checkpoints");
     if (run) place = checkpoint_of(path);
     if (!fs::exists(place / "config.json"))
-      fail_hint("give a Hugging Face directory, a run, a .gguf or a llama2.c .bin file", "{}: has no config.json",
-                place.string());
+      fail_hint("give a Hugging Face directory, a run, a .gguf or a llama2.c .bin file",
+                "{}: has no config.json", place.string());
     loaded = load_hugging_face(place, options);
     if (run) loaded.source = "run";
   } else if (path.extension() == ".safetensors") {
-    fail_hint("give the directory that holds it and config.json", "{}: is a file of weights without a config", path.string());
+    fail_hint("give the directory that holds it and config.json", "{}: is a file of weights without a config",
+              path.string());
   } else {
     loaded = is_gguf(path) ? load_gguf(path, options) : load_llama2c(path, options);
   }
 
   if (!options.tokenizer.empty()) loaded.tokenizer = load_tokenizer(options.tokenizer);
   if (loaded.tokenizer && loaded.tokenizer->size() > loaded.model->vocabulary())
-    fail_hint("give the model's own with --tokenizer", "{}: the tokenizer has {} ids, the model's vocabulary is {}",
+    fail_hint("give the model's own with --tokenizer",
+              "{}: the tokenizer has {} ids, the model's vocabulary is {}",
               (options.tokenizer.empty() ? place : options.tokenizer).string(), loaded.tokenizer->size(),
               loaded.model->vocabulary());
   return loaded;

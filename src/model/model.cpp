@@ -16,15 +16,18 @@ int64_t Model::parameter_count() const {
 
 int64_t Model::first_position(const Tensor& ids, const Cache* cache) const {
   if (ids.rank() != 2 || ids.dim(0) < 1 || ids.dim(1) < 1 || (cache && ids.dim(0) != 1))
-    fail("{}: ids have shape {}, expected [{}, time]", model_type(), ids.shape().text(), cache ? "1" : "batch");
+    fail("{}: ids have shape {}, expected [{}, time]", model_type(), ids.shape().text(),
+         cache ? "1" : "batch");
   const int64_t first = cache ? cache->length() : 0;
   if (first + ids.dim(1) > context())
-    fail("{}: {} positions are asked for, the model's context is {}", model_type(), first + ids.dim(1), context());
+    fail("{}: {} positions are asked for, the model's context is {}", model_type(), first + ids.dim(1),
+         context());
   return first;
 }
 
 std::unique_ptr<Model> make_model(std::string_view config_json, uint64_t seed, DType dtype) {
-  if (!is_float(dtype)) fail("make_model: weights of type {} are asked for, expected a float type", info(dtype).name);
+  if (!is_float(dtype))
+    fail("make_model: weights of type {} are asked for, expected a float type", info(dtype).name);
   // Each weight has a stream of its own, so its values do not depend on the sizes of those before it.
   uint64_t stream = 0;
   const WeightSource drawn = [&](const Weight& weight, const Shape& shape) -> Tensor {

@@ -2,7 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 namespace intarsia {
+
+double residual_deviation(double deviation, int64_t layers) {
+  return deviation / std::sqrt(2.0 * static_cast<double>(layers));
+}
 
 Weights Weights::at(std::string_view part) const {
   Weights below = *this;
@@ -10,19 +16,23 @@ Weights Weights::at(std::string_view part) const {
   return below;
 }
 
-Weights Weights::at(std::string_view part, int64_t index) const { return at(fmt::format("{}.{}", part, index)); }
+Weights Weights::at(std::string_view part, int64_t index) const {
+  return at(fmt::format("{}.{}", part, index));
+}
 
 void Weights::add(Weight weight, const Shape& shape) const {
   *weight.tensor = (*source_)(weight, shape);
   list_->push_back(std::move(weight));
 }
 
-void Weights::table(std::string_view name, Tensor& tensor, int64_t rows, int64_t columns, double deviation) const {
-  add({fmt::format("{}{}.weight", prefix_, name), &tensor, true, deviation}, {rows, columns});
+void Weights::table(std::string_view name, Tensor& tensor, int64_t rows, int64_t columns) const {
+  add({fmt::format("{}{}.weight", prefix_, name), &tensor, true, deviation_}, {rows, columns});
 }
 
-void Weights::linear(std::string_view name, Linear& layer, int64_t in, int64_t out, const LinearOptions& options) const {
-  add({fmt::format("{}{}.weight", prefix_, name), &layer.weight, true, options.deviation, options.transposed,
+void Weights::linear(std::string_view name, Linear& layer, int64_t in, int64_t out,
+                     const LinearOptions& options) const {
+  const double deviation = options.deviation < 0 ? deviation_ : options.deviation;
+  add({fmt::format("{}{}.weight", prefix_, name), &layer.weight, true, deviation, options.transposed,
        options.rotary_heads},
       {out, in});
   if (!options.bias) return;

@@ -1,5 +1,5 @@
-// How a model names its weights: once, in its constructor, each with its shape. Where the values come from (drawn, or
-// read from a file in any of its layouts) is the business of the source.
+// How a model names its weights: once, in its constructor, each with its shape. Where the values come from
+// (drawn, or read from a file in any of its layouts) is the business of the source.
 #pragma once
 #include <functional>
 #include <string>
@@ -14,22 +14,29 @@ namespace intarsia {
 // The value of a weight with the model's shape for it.
 using WeightSource = std::function<Tensor(const Weight& weight, const Shape& shape)>;
 
+// The deviation of layers that write to the residual stream, two in each of the model's: so its variance does
+// not grow with depth (GPT-2).
+double residual_deviation(double deviation, int64_t layers);
+
 class Weights {
  public:
-  Weights(std::vector<Weight>& list, const WeightSource& source) : list_(&list), source_(&source) {}
+  // `deviation`: of matrices that are drawn, unless told otherwise.
+  Weights(std::vector<Weight>& list, const WeightSource& source, double deviation)
+      : list_(&list), source_(&source), deviation_(deviation) {}
   // The weights below "part." or "part.index.".
   Weights at(std::string_view part) const;
   Weights at(std::string_view part, int64_t index) const;
 
   struct LinearOptions {
     bool bias = false;
-    double deviation = 0.02;
     bool transposed = false;   // see Weight
     int64_t rotary_heads = 0;  // see Weight
+    double deviation = -1;     // negative: that of all
   };
   // Shapes: table [rows, columns]; linear [out, in] with bias [out]; norms [width].
-  void table(std::string_view name, Tensor& tensor, int64_t rows, int64_t columns, double deviation = 0.02) const;
-  void linear(std::string_view name, Linear& layer, int64_t in, int64_t out, const LinearOptions& options) const;
+  void table(std::string_view name, Tensor& tensor, int64_t rows, int64_t columns) const;
+  void linear(std::string_view name, Linear& layer, int64_t in, int64_t out,
+              const LinearOptions& options) const;
   void norm(std::string_view name, RmsNorm& layer, int64_t width, double eps) const;
   void norm(std::string_view name, LayerNorm& layer, int64_t width, double eps) const;
 
@@ -37,6 +44,7 @@ class Weights {
   void add(Weight weight, const Shape& shape) const;
   std::vector<Weight>* list_;
   const WeightSource* source_;
+  double deviation_;
   std::string prefix_;
 };
 

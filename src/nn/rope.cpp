@@ -29,7 +29,8 @@ double llama3_factor(double frequency, const RopeScaling& scaling) {
 std::vector<float> Rope::factors(int64_t size) const {
   if (scaling.type == "factors") {
     if (static_cast<int64_t>(scaling.factors.size()) != size / 2)
-      fail("rope: {} factors are given, expected {}, half of the rotated features", scaling.factors.size(), size / 2);
+      fail("rope: {} factors are given, expected {}, half of the rotated features", scaling.factors.size(),
+           size / 2);
     return scaling.factors;
   }
   std::vector<float> result(static_cast<size_t>(size / 2), 1.0f);

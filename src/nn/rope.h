@@ -26,13 +26,14 @@ struct Rope {
   double theta = 10000;
   RopeScaling scaling;
 
-  // Of `size` rotated features: size / 2 of each. A factor is rounded to f32, the type that files keep it in, so that
-  // a model gives the same bits from each of them.
+  // Of `size` rotated features: size / 2 of each. A factor is rounded to f32, the type that files keep it in,
+  // so that a model gives the same bits from each of them.
   std::vector<float> factors(int64_t size) const;
   std::vector<double> frequencies(int64_t size) const;
 };
 
-// A table of cosines and sines that grows with the positions asked for. May be used by several threads at once.
+// A table of cosines and sines that grows with the positions asked for. May be used by several threads at
+// once.
 class RotaryPositions {
  public:
   RotaryPositions(const Rope& rope, int64_t size, int64_t context);

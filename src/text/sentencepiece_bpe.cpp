@@ -8,6 +8,9 @@
 
 namespace intarsia {
 
+// Twice what a vocabulary of 256,000 entries has; short tokens of few letters could make far more.
+constexpr size_t merge_limit = 1 << 20;
+
 std::vector<Merge> merges_by_score(const TokenizerParts& parts, std::span<const float> scores) {
   const std::vector<bool> plain = plain_tokens(parts);
   std::vector<int32_t> order;
@@ -27,7 +30,10 @@ std::vector<Merge> merges_by_score(const TokenizerParts& parts, std::span<const 
     if (parts.pieces.find(piece) != id) continue;
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       const int32_t left = parts.pieces.find(piece.substr(0, cut)), right = parts.pieces.find(piece.substr(cut));
-      if (left >= 0 && right >= 0 && plain[left] && plain[right]) merges.push_back({left, right, id, rank});
+      if (left < 0 || right < 0 || !plain[left] || !plain[right]) continue;
+      if (merges.size() == merge_limit)
+        fail("{}: its tokens can be made by more than {} merges", parts.name, merge_limit);
+      merges.push_back({left, right, id, rank});
     }
   }
   return merges;

@@ -8,11 +8,6 @@
 
 namespace intarsia {
 
-const uint64_t StringTable::seed_ = [] {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}();
-
 void StringTable::push(std::string_view text) {
   if (text.size() > std::numeric_limits<uint32_t>::max() - text_.size())
     fail("vocabulary: its strings have more than 4 GiB");
@@ -20,10 +15,15 @@ void StringTable::push(std::string_view text) {
   ends_.push_back(static_cast<uint32_t>(text_.size()));
 }
 
-void StringTable::reserve_slots(size_t count) {
-  const size_t slots = std::bit_ceil(2 * count + 2);
-  slots_.assign(slots, Slot{});
-  mask_ = slots - 1;
+const uint64_t StringTable::seed_ = [] {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}();
+
+void StringTable::reserve_slots() {
+  const auto count = static_cast<size_t>(size());
+  slots_.assign(std::bit_ceil(count + count / 2 + 2), Slot{});
+  mask_ = slots_.size() - 1;
 }
 
 void StringTable::insert(int32_t id) {

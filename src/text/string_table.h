@@ -15,16 +15,14 @@ class StringTable {
   // Makes strings findable: each id for which `wanted(id)`. Of equal strings the lowest id is found.
   template <class F>
   void index(F&& wanted) {
-    reserve_slots(size());
+    reserve_slots();
     for (int32_t id = 0; id < size(); ++id) {
       if (wanted(id)) insert(id);
     }
   }
 
   int32_t size() const { return static_cast<int32_t>(ends_.size()) - 1; }
-  std::string_view operator[](int32_t id) const {
-    return {text_.data() + ends_[id], ends_[id + 1] - ends_[id]};
-  }
+  std::string_view operator[](int32_t id) const { return {text_.data() + ends_[id], ends_[id + 1] - ends_[id]}; }
   // The id of an indexed string, or -1.
   int32_t find(std::string_view text) const {
     if (slots_.empty()) return -1;
@@ -43,7 +41,7 @@ class StringTable {
     int32_t id = -1;
     uint32_t length;
   };
-  void reserve_slots(size_t count);
+  void reserve_slots();
   void insert(int32_t id);
 
   template <class T>
@@ -62,7 +60,7 @@ class StringTable {
     return load<uint8_t>(p) | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1) << 16;
   }
   static uint64_t long_key(const char* p, size_t n) {
-    uint64_t hash = n ^ seed();
+    uint64_t hash = n ^ seed_;
     for (size_t i = 0; i + 8 < n; i += 8) hash = mix(hash ^ load<uint64_t>(p + i));
     return mix(hash ^ load<uint64_t>(p + n - 8));
   }
@@ -70,9 +68,8 @@ class StringTable {
     const auto product = static_cast<unsigned __int128>(x) * 0x9e3779b97f4a7c15u;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
-  size_t slot_of(uint64_t key, size_t length) const { return mix(key ^ seed() ^ length << 56) & mask_; }
+  size_t slot_of(uint64_t key, size_t length) const { return mix(key ^ seed_ ^ length << 56) & mask_; }
   // Drawn once per process, so that no file can be made whose strings all fall into one slot.
-  static uint64_t seed() { return seed_; }
   static const uint64_t seed_;
 
   std::string text_;

@@ -253,7 +253,12 @@ void place_pieces(const FileReader& file, TokenizerParts& parts) {
 }
 
 void resolve_merges(const FileReader& file, TokenizerParts& parts) {
-  parts.merges.reserve(static_cast<size_t>(file.merges.size()) / 2);
+  // Each token can be cut into two in so many ways; a file with more merges repeats them to make us take memory.
+  size_t cuts = 0;
+  for (int32_t id = 0; id < parts.pieces.size(); ++id) cuts += parts.pieces[id].size();
+  const size_t count = static_cast<size_t>(file.merges.size()) / 2;
+  if (count > cuts) fail("{}: model has {} merges, more than its vocabulary can have", parts.name, count);
+  parts.merges.reserve(count);
   std::string joined;
   for (int32_t i = 0; i + 1 < file.merges.size(); i += 2) {
     const std::string_view left = file.merges[i], right = file.merges[i + 1];

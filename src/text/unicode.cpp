@@ -113,27 +113,57 @@ void append_composed(std::string_view text, std::string& out) {
   for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(out, static_cast<char32_t>(codes[i]));
 }
 
+// Blocks whose characters are all starters that are composed already (those of Hangul and kana can compose with what
+// follows): most text is made of them.
+bool is_stable(char32_t code) {
+  return code < 0x300 || (code >= 0x3030 && code < 0x3099) || (code >= 0x4e00 && code < 0xa000) ||
+         (code >= 0xac00 && code < 0xd7a4) || (code >= 0xff01 && code < 0xffef);
+}
+
+// Bytes of the character at `at` if it is stable; else 0.
+size_t stable_length(std::string_view text, size_t at) {
+  if (static_cast<unsigned char>(text[at]) < 0x80) return 1;
+  const size_t length = character_length(text.substr(at, 4));
+  return length > 0 && is_stable(decode_character(text.data() + at).code) ? length : 0;
+}
+
+// The end of the run of characters from `at` that are not stable. A byte that is no character ends it.
+size_t unstable_end(std::string_view text, size_t at) {
+  while (at < text.size() && stable_length(text, at) == 0) {
+    const size_t length = character_length(text.substr(at, 4));
+    if (length == 0) return at + 1;
+    at += length;
+  }
+  return at;
+}
+
 }  // namespace
 
 std::string to_nfc(std::string_view text) {
-  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   std::string out;
   out.reserve(text.size());
   size_t at = 0;
   while (at < text.size()) {
-    // ASCII composes with what follows only, so that all of a run but its last character stays as it is.
-    size_t wide = at;
-    while (wide < text.size() && is_ascii(text[wide])) ++wide;
-    const size_t start = wide == text.size() ? wide : std::max(at, wide > 0 ? wide - 1 : 0);
-    out.append(text.substr(at, start - at));
-    if (start == text.size()) break;
-    size_t end = wide;
-    while (end < text.size() && !is_ascii(text[end])) ++end;
-    const std::string_view run = text.substr(start, end - start);
+    // A character that composition leaves alone can still compose with what follows it: all but the last of a run of
+    // them is copied.
+    size_t last = at, end = at;
+    while (end < text.size()) {
+      const size_t length = stable_length(text, end);
+      if (length == 0) break;
+      last = end;
+      end += length;
+    }
+    if (end == text.size()) {
+      out.append(text.substr(at));
+      break;
+    }
+    out.append(text.substr(at, last - at));
+    const size_t run_end = unstable_end(text, end);
+    const std::string_view run = text.substr(last, run_end - last);
     const size_t valid = valid_utf8_prefix(run);
     append_composed(run.substr(0, valid), out);
     if (valid < run.size()) out += run[valid];
-    at = start + std::min(valid + 1, run.size());
+    at = last + std::min(valid + 1, run.size());
   }
   return out;
 }

@@ -19,7 +19,8 @@ constexpr std::string_view space_mark = "▁";
 void write_merges(GgufWriter& out, const StringTable& pieces, const std::vector<Merge>& merges) {
   std::vector<std::string> lines;
   lines.reserve(merges.size());
-  for (const Merge& merge : merges) lines.push_back(fmt::format("{} {}", pieces[merge.left], pieces[merge.right]));
+  for (const Merge& merge : merges)
+    lines.push_back(fmt::format("{} {}", pieces[merge.left], pieces[merge.right]));
   out.set("tokenizer.ggml.merges", std::span<const std::string>(lines));
 }
 
@@ -51,18 +52,23 @@ void PipelineTokenizer::write_sentencepiece(GgufWriter& out, int64_t vocabulary)
 
 void PipelineTokenizer::write_gguf(GgufWriter& out, int64_t vocabulary) const {
   const Bpe::Fallback& fallback = model_->options().fallback;
-  const bool bytes_known = std::all_of(fallback.bytes.begin(), fallback.bytes.end(), [](int32_t id) { return id >= 0; });
+  const bool bytes_known =
+      std::all_of(fallback.bytes.begin(), fallback.bytes.end(), [](int32_t id) { return id >= 0; });
   const bool byte_level = pipeline_.byte_level;
   if (!byte_level && !bytes_known)
     fail_hint("convert to a directory", "{}: GGUF cannot hold a tokenizer of characters", name_);
-  if (byte_level) write_byte_level(out);
-  else write_sentencepiece(out, vocabulary);
+  if (byte_level)
+    write_byte_level(out);
+  else
+    write_sentencepiece(out, vocabulary);
 
   std::vector<int32_t> kinds(static_cast<size_t>(vocabulary), normal);
   if (!byte_level)
     for (const int32_t id : fallback.bytes) kinds[static_cast<size_t>(id)] = byte;
   for (const AddedToken& token : added_)
-    kinds[static_cast<size_t>(token.id)] = !token.special ? user_defined : token.id == fallback.unknown ? unknown : control;
+    kinds[static_cast<size_t>(token.id)] = !token.special                 ? user_defined
+                                           : token.id == fallback.unknown ? unknown
+                                                                          : control;
   std::vector<std::string> tokens;
   tokens.reserve(static_cast<size_t>(vocabulary));
   for (int64_t id = 0; id < vocabulary; ++id) {
@@ -79,7 +85,8 @@ void PipelineTokenizer::write_gguf(GgufWriter& out, int64_t vocabulary) const {
   out.set("tokenizer.ggml.token_type", std::span<const int32_t>(kinds));
   if (bos) out.set("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(*bos));
   if (eos) out.set("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(*eos));
-  if (!byte_level && fallback.unknown >= 0) out.set("tokenizer.ggml.unknown_token_id", static_cast<uint32_t>(fallback.unknown));
+  if (!byte_level && fallback.unknown >= 0)
+    out.set("tokenizer.ggml.unknown_token_id", static_cast<uint32_t>(fallback.unknown));
   out.set("tokenizer.ggml.add_bos_token", add_bos);
   out.set("tokenizer.ggml.add_eos_token", false);
   if (!chat_template.empty()) out.set("tokenizer.chat_template", chat_template);

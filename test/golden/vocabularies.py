@@ -20,6 +20,7 @@ import hashlib
 import json
 import pathlib
 import random
+import unicodedata
 
 import jinja2.sandbox
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -218,6 +219,31 @@ def smollm2(gguf_path):
     control = [token for token, kind in zip(tokens, get("tokenizer.ggml.token_type")) if kind == 3]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
     return tokenizer, get("tokenizer.chat_template")
+
+
+def draw_texts(count):
+    """Random strings without line ends, dense in what tokenizers tell apart."""
+    draw = random.Random(1)
+    assigned = [c for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs", "Co", "Cc")]
+    plain = [chr(c) for c in range(32, 127)]
+    parts = ["".join(TEXTS[2:5]), " ", "  ", "\t", "'s", "'LL", "'ſ", "don't", "1234567", "½", "e\u0301", "中文", "\u3000",
+             "\u00a0", "\u2028", "\u0085", "\u180e", "😀", "👩‍👩‍👧‍👦", "🇩🇪", "ﬁ", "İ", "<|im_end|>", "<s>", "▁", "--", "..."]
+    kinds = [lambda: draw.choice(parts), lambda: chr(draw.choice(assigned)), lambda: draw.choice(plain)]
+    for i in range(count):
+        choose = kinds[i % 3] if i % 4 else lambda: draw.choice(kinds)()
+        yield "".join(choose() for _ in range(draw.randint(1, 20)))
+
+
+def sweep(run, path, peer, scratch, count=20000):
+    """Ids and decoded text of random strings: the program `run(*words) -> bytes` against the peer. Returns the count."""
+    texts = list(draw_texts(count))
+    (scratch / "texts").write_text("\n".join(texts) + "\n", newline="")
+    lines = run("tokenizer", "encode", path, "--special", "--lines", scratch / "texts").decode().split("\n")[:-1]
+    assert len(lines) == len(texts), f"{len(lines)} lines for {len(texts)} texts"
+    for text, line in zip(texts, lines):
+        expected = peer.encode(text, add_special_tokens=False).ids
+        assert json.loads(line) == expected, f"{text!r}: {line}, expected {expected}"
+    return len(texts)
 
 
 def main():

@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 const char* const seconds_in_minutes = "0.05";
-const char* const few_steps = "training.steps=20";
+const char* const few_steps = "training.steps=20 schedule.warm_up=5";
 
 struct Block {
   std::string language;
@@ -190,9 +190,9 @@ TEST(ReadmeRules, OnlyTimesAreChanged) {
   EXPECT_EQ(shortened("intarsia train book.txt   # five minutes"),
             "intarsia train book.txt --minutes 0.05   # five minutes");
   EXPECT_EQ(shortened("intarsia train recipes/a.toml data=f"),
-            "intarsia train recipes/a.toml data=f training.steps=20");
+            "intarsia train recipes/a.toml data=f training.steps=20 schedule.warm_up=5");
   EXPECT_EQ(shortened("intarsia train r.toml training.steps=9000"),
-            "intarsia train r.toml training.steps=20");
+            "intarsia train r.toml training.steps=20 schedule.warm_up=5");
   EXPECT_EQ(shortened("intarsia train --resume runs/book"), "intarsia train --resume runs/book");
   EXPECT_EQ(shortened("intarsia chat runs/book"), "intarsia chat runs/book");
   for (const char* line : {"make demo", "make test   # all", "make", "sudo apt-get install x",

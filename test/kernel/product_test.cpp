@@ -290,15 +290,19 @@ TEST_F(ProductTest, BatchesBroadcastAndFold) {
       const std::pair<Array, Array> cases[] = {{a, b},           {a, shared},        {a, per_head},    {permuted, b},
                                                {permuted, shared}, {a, broadcast_b}, {one_a, broadcast_b}, {one_a, b},
                                                {a, transposed(random_array({batch, heads, n, k}, type, 11))},
-                                               {transposed(random_array({batch, heads, k, m}, type, 12)), shared}};
+                                               {transposed(random_array({batch, heads, k, m}, type, 12)), shared},
+                                               {random_array({1, 1, m, k}, type, 21), shared},
+                                               {random_array({batch, 1, m, k}, type, 22), shared},
+                                               {random_array({batch, 1, m, k}, type, 23), per_head},
+                                               {random_array({1, heads, m, k}, type, 24), b}};
       int index = 0;
       for (const auto& [left, right] : cases) {
         Array c = Array::empty({batch, heads, m, n}, type);
         kernel::matmul(left, right, c);
         auto matrix = [](const Array& x, int64_t i, int64_t j) {
           int64_t at = 0;
-          if (x.rank() == 4) at += i * x.strides()[0];
-          if (x.rank() >= 3) at += j * x.strides()[-3];
+          if (x.rank() == 4 && x.dim(0) > 1) at += i * x.strides()[0];
+          if (x.rank() >= 3 && x.dim(-3) > 1) at += j * x.strides()[-3];
           return x.view({x.dim(-2), x.dim(-1)}, {x.strides()[-2], x.strides()[-1]}, at);
         };
         for (int64_t i = 0; i < batch; i++) {

@@ -35,8 +35,8 @@ TEST(Unicode, NfcEqualsThatOfUtf8procOnValidText) {
   for (int round = 0; round < 3000; ++round) {
     std::string text;
     for (size_t i = random() % 20; i > 0; --i) {
-      const char32_t ranges[] = {0x41, 0xc0, 0x300, 0x300, 0x1100, 0x1161, 0xac00, 0x1e00, 0x3040, 0xf900};
-      append_utf8(text, ranges[random() % 10] + random() % 64);
+      const char32_t ranges[] = {0x41, 0xc0, 0x300, 0x300, 0x1100, 0x1161, 0xac00, 0x1e00, 0x3040, 0xf900, 0x3030, 0x4e00, 0xd780, 0xff01, 0x2f8, 0x3099};
+      append_utf8(text, ranges[random() % 16] + random() % 64);
     }
     utf8proc_uint8_t* expected = nullptr;
     const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
