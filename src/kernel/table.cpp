@@ -10,24 +10,36 @@
 
 namespace intarsia::kernel {
 
-// What a rung's files define; see CMakeLists.txt for which files each rung compiles.
-#define RUNG_ALL(NAME)                  \
+// What a rung's files define, and all that it fills. CMakeLists.txt says which files each rung compiles.
+#define RUNG_FILLS_PRODUCTS(NAME)         \
+  namespace NAME {                        \
+  void fill_product(ProductSlots&);       \
+  void fill_attention(AttentionSlots&);   \
+  void fill_measure(MeasureSlots&);       \
+  static void fill_products(Kernels& k) { \
+    k.name = #NAME;                       \
+    fill_product(k.product);              \
+    fill_attention(k.attention);          \
+    fill_measure(k.measure);              \
+  }                                       \
+  }
+#define RUNG_FILLS_ALL(NAME)            \
+  RUNG_FILLS_PRODUCTS(NAME)             \
   namespace NAME {                      \
   void fill_pointwise(PointwiseSlots&); \
   void fill_rows(RowSlots&);            \
-  void fill_product(ProductSlots&);     \
-  void fill_attention(AttentionSlots&); \
-  void fill_measure(MeasureSlots&);     \
+  static void fill_all(Kernels& k) {    \
+    fill_products(k);                   \
+    fill_pointwise(k.pointwise);        \
+    fill_rows(k.rows);                  \
+  }                                     \
   }
-RUNG_ALL(base)
-RUNG_ALL(avx2)
-RUNG_ALL(avx512)
-#undef RUNG_ALL
-namespace avx512bf16 {
-void fill_product(ProductSlots&);
-void fill_attention(AttentionSlots&);
-void fill_measure(MeasureSlots&);
-}  // namespace avx512bf16
+RUNG_FILLS_ALL(base)
+RUNG_FILLS_ALL(avx2)
+RUNG_FILLS_ALL(avx512)
+RUNG_FILLS_PRODUCTS(avx512bf16)
+#undef RUNG_FILLS_ALL
+#undef RUNG_FILLS_PRODUCTS
 
 namespace {
 
@@ -76,40 +88,22 @@ struct Rungs {
 
   Rungs() {
     const Cpu& f = cpu();
-    base.name = "base";
-    base::fill_pointwise(base.pointwise);
-    base::fill_rows(base.rows);
-    base::fill_product(base.product);
-    base::fill_attention(base.attention);
-    base::fill_measure(base.measure);
+    base::fill_all(base);
     usable.push_back(&base);
     if (f.avx2 && f.fma && f.f16c) {
       avx2 = base;
-      avx2.name = "avx2";
-      avx2::fill_pointwise(avx2.pointwise);
-      avx2::fill_rows(avx2.rows);
-      avx2::fill_product(avx2.product);
-      avx2::fill_attention(avx2.attention);
-      avx2::fill_measure(avx2.measure);
+      avx2::fill_all(avx2);
       usable.push_back(&avx2);
     }
     if (f.avx512 && usable.size() == 2) {
       avx512 = avx2;
-      avx512.name = "avx512";
-      avx512::fill_pointwise(avx512.pointwise);
-      avx512::fill_rows(avx512.rows);
-      avx512::fill_product(avx512.product);
-      avx512::fill_attention(avx512.attention);
-      avx512::fill_measure(avx512.measure);
+      avx512::fill_all(avx512);
       usable.push_back(&avx512);
     }
     // Only AMD runs vdpbf16ps at full rate; on Intel it is slower than two f32 multiply-adds.
     if (f.avx512_bf16 && f.avx512_vnni && f.amd && usable.size() == 3) {
       avx512bf16 = avx512;
-      avx512bf16.name = "avx512bf16";
-      avx512bf16::fill_product(avx512bf16.product);
-      avx512bf16::fill_attention(avx512bf16.attention);
-      avx512bf16::fill_measure(avx512bf16.measure);
+      avx512bf16::fill_products(avx512bf16);
       usable.push_back(&avx512bf16);
     }
     active = usable.back();

@@ -63,42 +63,6 @@ inline INTARSIA_INLINE Floats exp2_negative(Floats x) {
 #endif
 }
 
-// W floats rounded to bf16 (to nearest even; NaN stays NaN), each in the upper half of its word, the lower
-// half zero.
-inline INTARSIA_INLINE Words rounded_bf16(Floats x) {
-#if defined(__AVX512BF16__)
-  return _mm512_slli_epi32(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x))), 16);
-#elif defined(__AVX512F__)
-  const Words bits = as_words(x);
-  const Words odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const Words up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const Words quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-  return upper_16(_mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), quiet));
-#elif defined(__AVX2__)
-  const Words bits = as_words(x);
-  const Words odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const Words up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-  const Words quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-  return upper_16(_mm256_blendv_epi8(up, quiet, as_words(_mm256_cmp_ps(x, x, _CMP_UNORD_Q))));
-#else
-  const Words bits = as_words(x);
-  const Words odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
-  const Words up = _mm_add_epi32(bits, _mm_add_epi32(odd, _mm_set1_epi32(0x7fff)));
-  const Words quiet = _mm_or_si128(bits, _mm_set1_epi32(0x400000));
-  const Words nan = as_words(_mm_cmpunord_ps(x, x));
-  return upper_16(_mm_or_si128(_mm_and_si128(nan, quiet), _mm_andnot_si128(nan, up)));
-#endif
-}
-inline INTARSIA_INLINE Words lower_half(Words upper) {
-#if defined(__AVX512F__)
-  return _mm512_srli_epi32(upper, 16);
-#elif defined(__AVX2__)
-  return _mm256_srli_epi32(upper, 16);
-#else
-  return _mm_srli_epi32(upper, 16);
-#endif
-}
-
 // ---- element types: how rows of f32 results become operands and outputs
 
 struct TypeF32 {
@@ -128,16 +92,7 @@ struct TypeBf16 {
     if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
     return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
-  static INTARSIA_INLINE void put_row(uint16_t* row, Floats low, Floats high) {
-#if defined(__AVX512BF16__)
-    store_words(row, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
-#else
-    uint32_t words[2 * W];
-    store_words(words, rounded_bf16(low));
-    store_words(words + W, rounded_bf16(high));
-    for (int i = 0; i < 2 * W; i++) row[i] = static_cast<uint16_t>(words[i] >> 16);
-#endif
-  }
+  static INTARSIA_INLINE void put_row(uint16_t* row, Floats low, Floats high) { store_bf16(row, low, high); }
 };
 
 // Hands out 64-byte aligned pieces of one block of memory; with null it only counts.
@@ -434,7 +389,7 @@ void backward_scores(const AttentionHead& s, const BackwardScratch<T>& m, int64_
             if constexpr (per == 1)
               store_words(pairs + j * W, as_words(x[0][j]));
             else
-              store_words(pairs + j * W, lower_half(rounded_bf16(x[0][j])) | rounded_bf16(x[per - 1][j]));
+              store_words(pairs + j * W, bf16_pairs(x[0][j], x[per - 1][j]));
           });
         });
       });
