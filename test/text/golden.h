@@ -14,6 +14,7 @@
 #include "data/json.h"
 #include "intarsia/error.h"
 #include "intarsia/tokenizer.h"
+#include "scratch_folder.h"
 #include "text/tokenizer_json.h"
 
 namespace intarsia {
@@ -45,27 +46,9 @@ inline Json changed(Json file, const Json& changes) {
   return file;
 }
 
-inline std::shared_ptr<Tokenizer> parsed(const Json& file) { return parse_tokenizer_json(file.dump(), "test.json"); }
-
-// A fresh folder, removed at the end.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "intarsia-text-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw Error("no temporary folder can be made");
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+inline std::shared_ptr<Tokenizer> parsed(const Json& file) {
+  return parse_tokenizer_json(file.dump(), "test.json");
+}
 
 // The text of the Error that f throws; empty (a failed expectation) if it throws none.
 template <class F>

@@ -14,6 +14,7 @@
 #include "data/file.h"
 #include "intarsia/error.h"
 #include "intarsia/random.h"
+#include "scratch_folder.h"
 #include "train/loop.h"
 
 namespace intarsia::test {
@@ -32,30 +33,15 @@ class InPlaceOfTheSystem {
   FileSystem* before_;
 };
 
-// What a killed process wrote stays with the system, so syncing, which is slow, changes nothing in these tests.
+// What a killed process wrote stays with the system, so syncing, which is slow, changes nothing in these
+// tests.
 class UnsyncedFiles : public FileSystem {
  public:
   int fsync(int) override { return 0; }
 };
 
 // A directory that is empty at the start and removed at the end; while it lives, files are not synced.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (fs::temp_directory_path() / "intarsia-train-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw Error("cannot make a temporary directory");
-    path_ = pattern;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
+class Scratch : public Folder {
   UnsyncedFiles files_;
   InPlaceOfTheSystem placed_{files_};
 };
@@ -67,7 +53,9 @@ inline std::string read_all(const fs::path& path) {
   return text.str();
 }
 
-inline void write_all(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+inline void write_all(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 // Sentences of few words, so that there is something to learn.
 inline std::string small_text(size_t bytes) {
@@ -123,14 +111,30 @@ class FaultyFiles : public FileSystem {
  public:
   FaultyFiles(Fault fault, int at) : fault_(fault), at_(at) {}
   int count() const { return count_; }
-  int open(const char* path, int flags, int mode) override { return act([&] { return FileSystem::open(path, flags, mode); }); }
-  ssize_t write(int file, const void* bytes, size_t n) override { return act([&] { return FileSystem::write(file, bytes, n); }); }
-  int fsync(int) override { return act([] { return 0; }); }
-  int close(int file) override { return act([&] { return FileSystem::close(file); }); }
-  int rename(const char* a, const char* b) override { return act([&] { return FileSystem::rename(a, b); }); }
-  int mkdir(const char* path, int mode) override { return act([&] { return FileSystem::mkdir(path, mode); }); }
-  int unlink(const char* path) override { return act([&] { return FileSystem::unlink(path); }); }
-  int rmdir(const char* path) override { return act([&] { return FileSystem::rmdir(path); }); }
+  int open(const char* path, int flags, int mode) override {
+    return act([&] { return FileSystem::open(path, flags, mode); });
+  }
+  ssize_t write(int file, const void* bytes, size_t n) override {
+    return act([&] { return FileSystem::write(file, bytes, n); });
+  }
+  int fsync(int) override {
+    return act([] { return 0; });
+  }
+  int close(int file) override {
+    return act([&] { return FileSystem::close(file); });
+  }
+  int rename(const char* a, const char* b) override {
+    return act([&] { return FileSystem::rename(a, b); });
+  }
+  int mkdir(const char* path, int mode) override {
+    return act([&] { return FileSystem::mkdir(path, mode); });
+  }
+  int unlink(const char* path) override {
+    return act([&] { return FileSystem::unlink(path); });
+  }
+  int rmdir(const char* path) override {
+    return act([&] { return FileSystem::rmdir(path); });
+  }
 
  private:
   template <class F>
