@@ -194,9 +194,7 @@ class Run {
   void write_start() {
     StartRecord start;
     start.time = unix_time();
-#ifdef INTARSIA_VERSION
     start.version = INTARSIA_VERSION;
-#endif
     start.command = callbacks_.command;
     start.rung = kernel::table().name;
     start.cpu = kernel::cpu().brand;
