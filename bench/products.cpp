@@ -1,4 +1,5 @@
-// Prints what matrix products reach on this machine: GFLOP/s for one thread and for all, median of some repetitions.
+// Prints what matrix products reach on this machine: GFLOP/s for one thread and for all, median of some
+// repetitions.
 //   bench_products [rung]
 #include <fmt/core.h>
 
@@ -31,9 +32,7 @@ struct Case {
 Array values(int64_t rows, int64_t columns, DType type, uint64_t seed) {
   return kernel::cast(uniform({rows, columns}, -1, 1, seed), type);
 }
-Array transposed(const Array& x) {
-  return x.view({x.dim(1), x.dim(0)}, {x.strides()[1], x.strides()[0]});
-}
+Array transposed(const Array& x) { return x.view({x.dim(1), x.dim(0)}, {x.strides()[1], x.strides()[0]}); }
 
 double median_seconds(const Case& t) {
   const Array a = t.a_transposed ? transposed(values(t.k, t.m, t.type, 1)) : values(t.m, t.k, t.type, 1);
@@ -58,17 +57,17 @@ void print(const Case& t) {
   const double one = median_seconds(t);
   set_thread_count(threads);
   const double all = median_seconds(t);
-  fmt::print("{:5} {:5} {:5}  {}{}  {:4} -> {:4} {:9.1f} {:9.1f} GFLOP/s {:10.1f} {:10.1f} us\n", t.m, t.k, t.n,
-             t.a_transposed ? 'T' : 'N', t.b_transposed ? 'T' : 'N', info(t.type).name, info(t.result).name, work / one,
-             work / all, one * 1e6, all * 1e6);
+  fmt::print("{:5} {:5} {:5}  {}{}  {:4} -> {:4} {:9.1f} {:9.1f} GFLOP/s {:10.1f} {:10.1f} us\n", t.m, t.k,
+             t.n, t.a_transposed ? 'T' : 'N', t.b_transposed ? 'T' : 'N', info(t.type).name,
+             info(t.result).name, work / one, work / all, one * 1e6, all * 1e6);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   if (count > 1) kernel::use_rung(arguments[1]);
-  fmt::print("{}, rung {}\n    m     k     n  form  type          1 thread {:>2} threads\n", kernel::cpu().brand,
-             kernel::table().name, thread_count());
+  fmt::print("{}, rung {}\n    m     k     n  form  type          1 thread {:>2} threads\n",
+             kernel::cpu().brand, kernel::table().name, thread_count());
   const int64_t shapes[][3] = {{4096, 768, 768}, {4096, 768, 3072}, {4096, 3072, 768}, {2048, 2048, 2048},
                                {512, 576, 1536}, {37, 4096, 2048},  {8, 768, 3072},    {1, 768, 3072},
                                {768, 128, 128},  {768, 128, 512},   {768, 512, 128},   {768, 256, 256}};

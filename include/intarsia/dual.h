@@ -153,6 +153,10 @@ INTARSIA_DUAL INTARSIA_INLINE auto erf(const Dual<V, A>& a) {
   const double two_over_root_pi = 1.1283791670955126;
   return chain<V, A>(erf(a.v), a, two_over_root_pi * exp(-a.v * a.v));
 }
+INTARSIA_DUAL INTARSIA_INLINE auto normal_cdf(const Dual<V, A>& a) {
+  const double one_over_root_two_pi = 0.39894228040143268;
+  return chain<V, A>(normal_cdf(a.v), a, one_over_root_two_pi * exp(-0.5 * a.v * a.v));
+}
 INTARSIA_DUAL INTARSIA_INLINE auto relu(const Dual<V, A>& a) { return select(a.v <= 0, 0, a); }  // slope 0 at 0
 
 template <class T>

@@ -4,7 +4,7 @@
 //   Tensor y = map([](auto x) { return x * sigmoid(1.702 * x); }, x);
 //
 // The lambda may use + - * /, comparisons, select(condition, a, b), fma, min, max, abs, sqrt, rsqrt, exp, log, tanh,
-// sigmoid, erf and relu, and may capture numbers by value. It runs with the instruction set that its file is compiled
+// sigmoid, erf, normal_cdf and relu, and may capture numbers by value. It runs with the instruction set that its file is compiled
 // for. To have it in all instruction sets, write it in a file of its own,
 //
 //   #include <intarsia/lambda_kernel.h>

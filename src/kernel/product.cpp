@@ -1,5 +1,5 @@
-// kernel::matmul: finds out how the operands lie in memory, and splits a product over the threads. The split never
-// shows in the result: a row's sums are formed in order of k wherever they are formed.
+// kernel::matmul: finds out how the operands lie in memory, and splits a product over the threads. The split
+// never shows in the result: a row's sums are formed in order of k wherever they are formed.
 #include <algorithm>
 
 #include "core/fail.h"
@@ -10,11 +10,11 @@
 namespace intarsia::kernel {
 namespace {
 
-constexpr int64_t alone = 1 << 17;              // multiply-adds below which one thread is faster than two
-constexpr int64_t packed_block = 1 << 20;       // words of B packed at once: 4 MB
-constexpr int64_t words_with_f32_sums = 1024;   // of k in one pass, where c itself can hold the sums between passes
-constexpr int64_t pairs_with_f32_sums = 1536;
-constexpr int64_t words_with_other_sums = 4096;  // where they need memory of their own
+constexpr int64_t alone = 1 << 17;         // multiply-adds below which one thread is faster than two
+constexpr int64_t packed_block = 1 << 20;  // words of B packed at once: 4 MB
+// Words of k in one pass where c itself can hold the sums between passes, and where they need memory of their
+// own.
+constexpr int64_t f32_words = 1024, pair_words = 1536, words_with_own_sums = 4096;
 
 // An operand whose matrices (the last two axes) have an axis of neighbouring elements.
 struct Operand {
@@ -151,9 +151,10 @@ void multiply_packed(const Product& p, int threads) {
   const ProductSlots& slots = table().product;
   const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
   const bool sums_in_c = p.c_type == DType::f32 && !p.accumulate;
-  const int64_t most = !sums_in_c ? words_with_other_sums : p.pairs ? pairs_with_f32_sums : words_with_f32_sums;
+  const int64_t most = !sums_in_c ? words_with_own_sums : p.pairs ? pair_words : f32_words;
   const int64_t passes = std::max<int64_t>(1, (words + most - 1) / most);
-  const int64_t pass = passes == 1 ? words : up((words + passes - 1) / passes, 256);  // no cut through a block
+  const int64_t pass =
+      passes == 1 ? words : up((words + passes - 1) / passes, 256);  // no cut through a block
   const int64_t panel_words = std::max<int64_t>(1, pass) * slots.tile_columns;
   const int64_t block = std::min(panels, std::max<int64_t>(1, packed_block / panel_words));
   Array packed_memory = Array::empty({block * panel_words}, DType::u32);
@@ -215,7 +216,9 @@ void multiply_f64(const Product& p, int threads) {
   });
 }
 
-int threads_for(double multiply_adds) { return multiply_adds < static_cast<double>(alone) ? 1 : thread_count(); }
+int threads_for(double multiply_adds) {
+  return multiply_adds < static_cast<double>(alone) ? 1 : thread_count();
+}
 
 double multiply_adds(const Product& p) {
   return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
@@ -237,7 +240,9 @@ void choose_types(Array& a, Array& b) {
     a = cast(a, DType::f64);
     b = cast(b, DType::f64);
   }
-  if (is_quantized(b.dtype()) && !blocks_in_place(b)) b = cast(b, a.dtype() == DType::bf16 ? DType::bf16 : DType::f32);
+  if (is_quantized(b.dtype()) && !blocks_in_place(b)) {
+    b = cast(b, a.dtype() == DType::bf16 ? DType::bf16 : DType::f32);
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The matrix product kernels that a rung provides. Single-threaded, on raw pointers; kernel/product.cpp splits the work.
+// The matrix product kernels that a rung provides. Single-threaded, on raw pointers; kernel/product.cpp
+// splits the work.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace intarsia::kernel {
 
-// C[m, n] = activation(A[m, k] B[k, n] [+ C] + bias). Sums are f32 (f64 if c, a and b all are), in order of k.
+// C[m, n] = activation(A[m, k] B[k, n] [+ C] + bias). Sums are f32 (f64 if c, a and b all are), in order of
+// k.
 struct Product {
   int64_t m = 0, n = 0, k = 0;
   // a is stored in rows [m, k] or, transposed, in rows [k, m]; rows are `a_distance` elements apart.
@@ -23,7 +25,8 @@ struct Product {
   void* c = nullptr;
   DType c_type = DType::f32;
   int64_t c_distance = 0;
-  // Products of bf16 pairs: a is bf16, b bf16 or a block format rounded to bf16. Otherwise both become f32 first.
+  // Products of bf16 pairs: a is bf16, b bf16 or a block format rounded to bf16. Otherwise both become f32
+  // first.
   bool pairs = false;
   bool accumulate = false;  // adds what c holds
   const float* bias = nullptr;
@@ -43,13 +46,14 @@ struct ProductPart {
 
 struct ProductSlots {
   int tile_rows = 0, tile_columns = 0;
-  // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel after panel
-  // of (word_end - word) * tile_columns words.
+  // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel
+  // after panel of (word_end - word) * tile_columns words.
   void (*pack)(const Product&, const ProductPart&, uint32_t* packed) = nullptr;
-  // Multiplies with panels that pack() made of the same panels and words. The scratch (bytes, 64-byte aligned) suffices
-  // for any part with the same words and no more rows.
+  // Multiplies with panels that pack() made of the same panels and words. The scratch (bytes, 64-byte
+  // aligned) suffices for any part with the same words and no more rows.
   size_t (*packed_scratch)(const Product&, const ProductPart&) = nullptr;
-  void (*multiply_packed)(const Product&, const ProductPart&, const uint32_t* packed, void* scratch) = nullptr;
+  void (*multiply_packed)(const Product&, const ProductPart&, const uint32_t* packed,
+                          void* scratch) = nullptr;
   // Multiplies and packs on the way, a few panels at a time; all of k.
   size_t (*streamed_scratch)(const Product&, const ProductPart&) = nullptr;
   void (*multiply_streamed)(const Product&, const ProductPart&, void* scratch) = nullptr;

@@ -20,10 +20,10 @@ POINTWISE1(tanh, x, tanh(x))
 POINTWISE1(sigmoid, x, sigmoid(x))
 POINTWISE1(relu, x, relu(x))
 POINTWISE1(silu, x, x * sigmoid(x))
-POINTWISE1(gelu, x, 0.5 * x * (1 + erf(x * 0.70710678118654752)))                             // x Phi(x), exact
+POINTWISE1(gelu, x, x * normal_cdf(x))
 POINTWISE1(gelu_tanh, x, x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x)))        // GPT-2's approximation
 POINTWISE2(swiglu, gate, up, gate * sigmoid(gate) * up)                                       // Shazeer 2020
-POINTWISE2(geglu, gate, up, 0.5 * gate * (1 + erf(gate * 0.70710678118654752)) * up)          // Shazeer 2020
+POINTWISE2(geglu, gate, up, gate * normal_cdf(gate) * up)                                     // Shazeer 2020
 POINTWISE3(where, condition, a, b, select(condition != 0, a, b))
 POINTWISE3(fma, a, b, c, fma(a, b, c))                                                        // a b + c, rounded once
 // clang-format on

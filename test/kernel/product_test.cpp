@@ -1,4 +1,5 @@
-// Matrix products of every rung against f64, and the promise that a row's bits never depend on its neighbours.
+// Matrix products of every rung against f64, and the promise that a row's bits never depend on its
+// neighbours.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -44,8 +45,10 @@ uint16_t to_f16(float x) {
   int low = 0, high = 0x7bff;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    if (from_f16(static_cast<uint16_t>(middle)) <= magnitude) low = middle;
-    else high = middle - 1;
+    if (from_f16(static_cast<uint16_t>(middle)) <= magnitude)
+      low = middle;
+    else
+      high = middle - 1;
   }
   const float below = magnitude - from_f16(static_cast<uint16_t>(low));
   const float above = (low == 0x7bff ? 65536.0f : from_f16(static_cast<uint16_t>(low + 1))) - magnitude;
@@ -55,18 +58,29 @@ uint16_t to_f16(float x) {
 
 double read(const void* p, DType type, int64_t i) {
   switch (type) {
-    case DType::f32: return static_cast<const float*>(p)[i];
-    case DType::f64: return static_cast<const double*>(p)[i];
-    case DType::bf16: return from_bf16(static_cast<const uint16_t*>(p)[i]);
-    default: return from_f16(static_cast<const uint16_t*>(p)[i]);
+    case DType::f32:
+      return static_cast<const float*>(p)[i];
+    case DType::f64:
+      return static_cast<const double*>(p)[i];
+    case DType::bf16:
+      return from_bf16(static_cast<const uint16_t*>(p)[i]);
+    default:
+      return from_f16(static_cast<const uint16_t*>(p)[i]);
   }
 }
 void write(void* p, DType type, int64_t i, double x) {
   switch (type) {
-    case DType::f32: static_cast<float*>(p)[i] = static_cast<float>(x); break;
-    case DType::f64: static_cast<double*>(p)[i] = x; break;
-    case DType::bf16: static_cast<uint16_t*>(p)[i] = to_bf16(static_cast<float>(x)); break;
-    default: static_cast<uint16_t*>(p)[i] = to_f16(static_cast<float>(x));
+    case DType::f32:
+      static_cast<float*>(p)[i] = static_cast<float>(x);
+      break;
+    case DType::f64:
+      static_cast<double*>(p)[i] = x;
+      break;
+    case DType::bf16:
+      static_cast<uint16_t*>(p)[i] = to_bf16(static_cast<float>(x));
+      break;
+    default:
+      static_cast<uint16_t*>(p)[i] = to_f16(static_cast<float>(x));
   }
 }
 
@@ -113,15 +127,20 @@ Operands operands(int64_t m, int64_t k, int64_t n, Form form, DType a_type, DTyp
 
 double rounding_of(DType type) {
   switch (type) {
-    case DType::bf16: return 0x1p-8;
-    case DType::f16: return 0x1p-11;
-    case DType::f64: return 0x1p-52;
-    default: return 0x1p-24;
+    case DType::bf16:
+      return 0x1p-8;
+    case DType::f16:
+      return 0x1p-11;
+    case DType::f64:
+      return 0x1p-52;
+    default:
+      return 0x1p-24;
   }
 }
 
 // Expects c = a b within the rounding of f32 (f64) sums and of c's type, in every `step`th row.
-void expect_product(const Array& a, const Array& b, const Array& c, const std::string& what, int64_t step = 1) {
+void expect_product(const Array& a, const Array& b, const Array& c, const std::string& what,
+                    int64_t step = 1) {
   const bool f64 = a.dtype() == DType::f64 || b.dtype() == DType::f64;
   const int64_t k = a.dim(-1), n = c.dim(-1);
   std::vector<double> left(static_cast<size_t>(k)), right(static_cast<size_t>(n * k));
@@ -140,10 +159,11 @@ void expect_product(const Array& a, const Array& b, const Array& c, const std::s
       }
       const double unit = f64 ? 0x1p-52 : 0x1p-23;
       const double tolerance = size * unit * (8 + std::sqrt(static_cast<double>(k))) +
-                               std::fabs(sum) * rounding_of(c.dtype()) + (c.dtype() == DType::f16 ? 0x1p-24 : 0);
+                               std::fabs(sum) * rounding_of(c.dtype()) +
+                               (c.dtype() == DType::f16 ? 0x1p-24 : 0);
       if (!(std::fabs(element(c, 0, i, j) - sum) <= tolerance) && wrong++ == 0) {
-        ADD_FAILURE() << what << ": element " << i << ", " << j << " is " << element(c, 0, i, j) << ", expected " << sum
-                      << " +- " << tolerance;
+        ADD_FAILURE() << what << ": element " << i << ", " << j << " is " << element(c, 0, i, j)
+                      << ", expected " << sum << " +- " << tolerance;
       }
     }
   }
@@ -173,8 +193,9 @@ class ProductTest : public testing::Test {
 };
 
 TEST_F(ProductTest, AllFormsAndOddSizesMatchF64) {
-  const int64_t sizes[][3] = {{1, 1, 1},    {1, 7, 33},   {3, 64, 100}, {5, 33, 31},  {8, 129, 65},  {13, 300, 40},
-                              {25, 17, 16}, {37, 96, 70}, {100, 50, 3}, {97, 515, 2}, {200, 31, 100}, {211, 45, 37}};
+  const int64_t sizes[][3] = {{1, 1, 1},    {1, 7, 33},    {3, 64, 100},   {5, 33, 31},
+                              {8, 129, 65}, {13, 300, 40}, {25, 17, 16},   {37, 96, 70},
+                              {100, 50, 3}, {97, 515, 2},  {200, 31, 100}, {211, 45, 37}};
   on_every_rung([&](const std::string& rung) {
     for (const auto& s : sizes) {
       for (const Form form : forms) {
@@ -182,8 +203,9 @@ TEST_F(ProductTest, AllFormsAndOddSizesMatchF64) {
           const auto [a, b] = operands(s[0], s[1], s[2], form, type, type);
           Array c = Array::empty({s[0], s[2]}, type);
           kernel::matmul(a, b, c);
-          expect_product(a, b, c, rung + " " + info(type).name + " " + Shape{s[0], s[1], s[2]}.text() +
-                                      (form.a_transposed ? " T" : " N") + (form.b_transposed ? "T" : "N"));
+          expect_product(a, b, c,
+                         rung + " " + info(type).name + " " + Shape{s[0], s[1], s[2]}.text() +
+                             (form.a_transposed ? " T" : " N") + (form.b_transposed ? "T" : "N"));
         }
       }
     }
@@ -200,7 +222,9 @@ TEST_F(ProductTest, TypesMayBeMixed) {
             const auto [a, b] = operands(29, 51, 45, form, a_type, b_type);
             Array c = Array::empty({29, 45}, c_type);
             kernel::matmul(a, b, c);
-            expect_product(a, b, c, rung + " " + info(a_type).name + " " + info(b_type).name + " to " + info(c_type).name);
+            expect_product(
+                a, b, c,
+                rung + " " + info(a_type).name + " " + info(b_type).name + " to " + info(c_type).name);
           }
         }
       }
@@ -240,8 +264,8 @@ TEST_F(ProductTest, RowsHaveTheSameBitsAloneAndAmongOthers) {
                 kernel::matmul(a.view({rows, k}, a.strides(), first * k), b, part);
                 EXPECT_TRUE(same_bytes(part.raw(), static_cast<const char*>(whole.raw()) + first * row_bytes,
                                        static_cast<size_t>(rows) * row_bytes))
-                    << rung << " " << info(type).name << " to " << info(c_type).name << ", " << rows << " rows from "
-                    << first << ", k " << k;
+                    << rung << " " << info(type).name << " to " << info(c_type).name << ", " << rows
+                    << " rows from " << first << ", k " << k;
               }
             }
           }
@@ -280,21 +304,29 @@ TEST_F(ProductTest, BatchesBroadcastAndFold) {
   on_every_rung([&](const std::string& rung) {
     const int64_t batch = 3, heads = 2, m = 17, k = 24, n = 40;
     for (const DType type : {DType::f32, DType::bf16}) {
-      const Array a = random_array({batch, heads, m, k}, type, 5), b = random_array({batch, heads, k, n}, type, 6);
+      const Array a = random_array({batch, heads, m, k}, type, 5),
+                  b = random_array({batch, heads, k, n}, type, 6);
       const Array shared = random_array({k, n}, type, 7), per_head = random_array({heads, k, n}, type, 8);
       // [batch, m, heads, k] seen as [batch, heads, m, k], as attention's heads are.
       const Array stored = random_array({batch, m, heads, k}, type, 9);
       const Array permuted = stored.view({batch, heads, m, k}, {m * heads * k, k, heads * k, 1});
       const Array broadcast_b = per_head.view({batch, heads, k, n}, {0, k * n, n, 1});
       const Array one_a = random_array({m, k}, type, 10);
-      const std::pair<Array, Array> cases[] = {{a, b},           {a, shared},        {a, per_head},    {permuted, b},
-                                               {permuted, shared}, {a, broadcast_b}, {one_a, broadcast_b}, {one_a, b},
-                                               {a, transposed(random_array({batch, heads, n, k}, type, 11))},
-                                               {transposed(random_array({batch, heads, k, m}, type, 12)), shared},
-                                               {random_array({1, 1, m, k}, type, 21), shared},
-                                               {random_array({batch, 1, m, k}, type, 22), shared},
-                                               {random_array({batch, 1, m, k}, type, 23), per_head},
-                                               {random_array({1, heads, m, k}, type, 24), b}};
+      const std::pair<Array, Array> cases[] = {
+          {a, b},
+          {a, shared},
+          {a, per_head},
+          {permuted, b},
+          {permuted, shared},
+          {a, broadcast_b},
+          {one_a, broadcast_b},
+          {one_a, b},
+          {a, transposed(random_array({batch, heads, n, k}, type, 11))},
+          {transposed(random_array({batch, heads, k, m}, type, 12)), shared},
+          {random_array({1, 1, m, k}, type, 21), shared},
+          {random_array({batch, 1, m, k}, type, 22), shared},
+          {random_array({batch, 1, m, k}, type, 23), per_head},
+          {random_array({1, heads, m, k}, type, 24), b}};
       int index = 0;
       for (const auto& [left, right] : cases) {
         Array c = Array::empty({batch, heads, m, n}, type);
@@ -366,8 +398,8 @@ TEST_F(ProductTest, EpilogueAddsThenActivatesThenRounds) {
                 write(&expected, c_type, 0, x);
                 wrong += read(&expected, c_type, 0) != read(c.raw(), c_type, i);
               }
-              EXPECT_EQ(wrong, 0) << rung << " " << info(type).name << " to " << info(c_type).name << " m " << m << " k "
-                                  << k << (accumulate ? " accumulating" : "");
+              EXPECT_EQ(wrong, 0) << rung << " " << info(type).name << " to " << info(c_type).name << " m "
+                                  << m << " k " << k << (accumulate ? " accumulating" : "");
             }
           }
         }
@@ -399,7 +431,8 @@ TEST_F(ProductTest, NanAndInfinityReachExactlyTheirRowsAndColumns) {
         for (const int64_t m : {5, 220}) {
           const int64_t k = 37, n = 41;
           auto [a, b] = operands(m, k, n, form, type, type);
-          const int64_t a_at = 3 * a.strides()[0] + 36 * a.strides()[1], b_at = 36 * b.strides()[0] + 40 * b.strides()[1];
+          const int64_t a_at = 3 * a.strides()[0] + 36 * a.strides()[1],
+                        b_at = 36 * b.strides()[0] + 40 * b.strides()[1];
           write(a.raw_mutable(), type, a_at, std::numeric_limits<double>::quiet_NaN());
           write(b.raw_mutable(), type, b_at, INFINITY);
           Array c = Array::empty({m, n}, DType::f32);
@@ -449,7 +482,8 @@ TEST_F(ProductTest, ResultsAreRoundedToTheNearestHalf) {
     float* p = x.mutable_data<float>();
     for (int64_t i = 0; i < n; i++) p[i] = std::ldexp(mantissa(engine), static_cast<int>(exponent(engine)));
     // Ties, the largest half and what lies around it.
-    const float special[] = {0x1p-24f, 0x1p-25f, 0x1.8p-24f, 0x1.8p-25f, 65504, 65519.9f, 65520, 1e30f, 2049, 2051, 0x1.004p0f};
+    const float special[] = {0x1p-24f, 0x1p-25f, 0x1.8p-24f, 0x1.8p-25f, 65504,     65519.9f,
+                             65520,    1e30f,    2049,       2051,       0x1.004p0f};
     for (size_t i = 0; i < std::size(special); i++) p[i] = special[i];
     one.mutable_data<float>()[0] = 1;
     for (const DType type : {DType::f16, DType::bf16}) {
@@ -457,7 +491,8 @@ TEST_F(ProductTest, ResultsAreRoundedToTheNearestHalf) {
       kernel::matmul(x, one, y);
       for (int64_t i = 0; i < n; i++) {
         const uint16_t got = static_cast<const uint16_t*>(y.raw())[i];
-        ASSERT_EQ(got, type == DType::f16 ? to_f16(p[i]) : to_bf16(p[i])) << rung << " " << info(type).name << " " << p[i];
+        ASSERT_EQ(got, type == DType::f16 ? to_f16(p[i]) : to_bf16(p[i]))
+            << rung << " " << info(type).name << " " << p[i];
       }
     }
   });

@@ -1,4 +1,5 @@
-// Block-quantized weights: their values against the package gguf, and their products against dequantize-then-multiply.
+// Block-quantized weights: their values against the package gguf, and their products against
+// dequantize-then-multiply.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -32,10 +33,14 @@ Array random_weights(int64_t rows, int64_t columns, DType format, unsigned seed)
   auto* p = bytes.mutable_data<uint8_t>();
   std::mt19937 engine(seed);
   for (int64_t i = 0; i < bytes.size(); i++) p[i] = static_cast<uint8_t>(engine());
-  const int place = format == DType::q2_k ? 80 : format == DType::q3_k ? 108 : format == DType::q6_k ? 208 : 0;
+  const int place = format == DType::q2_k   ? 80
+                    : format == DType::q3_k ? 108
+                    : format == DType::q6_k ? 208
+                                            : 0;
   for (int64_t block = 0; block < rows * columns / type.block; block++) {
     for (int at = place; at < place + 4 && at + 1 < type.bytes; at += 2) {
-      const uint16_t half = static_cast<uint16_t>(0x1c00 + engine() % 0x400 + (engine() & 1) * 0x8000);  // 0.004-0.008
+      const uint16_t half =
+          static_cast<uint16_t>(0x1c00 + engine() % 0x400 + (engine() & 1) * 0x8000);  // 0.004-0.008
       std::memcpy(p + block * type.bytes + at, &half, 2);
     }
   }
@@ -53,7 +58,8 @@ Array random_rows(int64_t rows, int64_t columns, DType type, unsigned seed) {
 
 Array dequantized(const Array& weights) {
   Array values = Array::empty(weights.shape(), DType::f32);
-  kernel::table().product.dequantize(weights.dtype(), weights.raw(), weights.size(), values.mutable_data<float>());
+  kernel::table().product.dequantize(weights.dtype(), weights.raw(), weights.size(),
+                                     values.mutable_data<float>());
   return values;
 }
 
@@ -104,7 +110,8 @@ TEST_P(QuantizedTest, ProductsEqualDequantizeThenMultiplyBitForBit) {
             kernel::matmul(x, transposed(weights), got);
             kernel::matmul(x, transposed(plain), expected);
             EXPECT_EQ(std::memcmp(got.raw(), expected.raw(), got.bytes()), 0)
-                << rung->name << " " << info(type).name << " m " << m << " n " << n << ", " << threads << " threads";
+                << rung->name << " " << info(type).name << " m " << m << " n " << n << ", " << threads
+                << " threads";
           }
         }
       }

@@ -15,6 +15,7 @@ INTARSIA_DECLARE_KERNEL(test_abs)
 INTARSIA_DECLARE_KERNEL(test_max)
 INTARSIA_DECLARE_KERNEL(test_min)
 INTARSIA_DECLARE_KERNEL(test_four)
+INTARSIA_DECLARE_KERNEL(test_normal_cdf)
 
 namespace intarsia::test {
 namespace {
@@ -133,6 +134,22 @@ TEST(Simd, DenormalResultsAreGradualWhereTheyAreOn) {
   on_every_rung([] {
     EXPECT_LE(ulps(value(functions[0], -95.0f), std::exp(-95.0)), 2);
     EXPECT_LE(ulps(value(functions[1], of_bits(1234567)), std::log(static_cast<double>(of_bits(1234567)))), 2);
+  });
+}
+
+TEST(Simd, NormalCdfIsWithinTwoToTheMinus23) {
+  const Function cdf = {"normal_cdf", test_normal_cdf, [](double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }};
+  on_every_rung([&] {
+    double worst = 0;
+    for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 40009) {
+      const float x = of_bits(static_cast<uint32_t>(bits));
+      if (std::isnan(x)) continue;
+      worst = std::max(worst, std::fabs(value(cdf, x) - cdf.exact(x)));
+    }
+    EXPECT_LE(worst, 0x1p-23);
+    EXPECT_EQ(value(cdf, -INFINITY), 0);
+    EXPECT_EQ(value(cdf, INFINITY), 1);
+    EXPECT_TRUE(std::isnan(value(cdf, NAN)));
   });
 }
 

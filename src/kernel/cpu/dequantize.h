@@ -1,6 +1,6 @@
-// GGML's block formats to f32. A block holds 32 or 256 neighbouring weights of a row: small integers q with one or two
-// levels of scales, value = d q or d q + m. Every product and sum below is rounded by itself, in the order in which the
-// formats are defined (gguf's quants.py), so all rungs give the same bits.
+// GGML's block formats to f32. A block holds 32 or 256 neighbouring weights of a row: small integers q with
+// one or two levels of scales, value = d q or d q + m. Every product and sum below is rounded by itself, in
+// the order in which the formats are defined (gguf's quants.py), so all rungs give the same bits.
 #pragma once
 #include "intarsia/array.h"
 #include "kernel/cpu/tile.h"
@@ -46,7 +46,8 @@ inline INTARSIA_INLINE Ints lane_bits(int first) {
   return bits;
 }
 
-// ---- blocks of 32: [d][m][high bits][nibbles]; element i has the low nibble of byte i, element 16 + i the high one
+// ---- blocks of 32: [d][m][high bits][nibbles]; element i has the low nibble of byte i, element 16 + i the
+// high one
 
 template <bool has_minimum, bool five_bits>
 inline void dequantize_nibbles(const uint8_t* block, float* out) {
@@ -74,10 +75,11 @@ inline void dequantize_q8_0(const uint8_t* block, float* out) {
   });
 }
 
-// ---- blocks of 256: eight groups of 32 (q4_k, q5_k) or sixteen of 16 elements with small integer scales of their own
+// ---- blocks of 256: eight groups of 32 (q4_k, q5_k) or sixteen of 16 elements with small integer scales of
+// their own
 
-// q2_k: [16 scales: low nibble for d, high for the minimum][64 bytes of 2 bits][d][dmin]. Group g of 32 elements has
-// bits 2 (g % 4) of bytes 32 (g / 4) and on.
+// q2_k: [16 scales: low nibble for d, high for the minimum][64 bytes of 2 bits][d][dmin]. Group g of 32
+// elements has bits 2 (g % 4) of bytes 32 (g / 4) and on.
 inline void dequantize_q2_k(const uint8_t* block, float* out) {
   const uint8_t* quants = block + 16;
   const float d = half(block + 80), dmin = half(block + 82);
@@ -93,13 +95,15 @@ inline void dequantize_q2_k(const uint8_t* block, float* out) {
   }
 }
 
-// q3_k: [32 bytes of third bits][64 bytes of 2 bits][12 bytes of 6-bit scales][d]. A third bit of 0 subtracts 4.
+// q3_k: [32 bytes of third bits][64 bytes of 2 bits][12 bytes of 6-bit scales][d]. A third bit of 0
+// subtracts 4.
 inline void dequantize_q3_k(const uint8_t* block, float* out) {
   const uint8_t *quants = block + 32, *scales = block + 96;
   const float d = half(block + 108);
   for (int g = 0; g < 8; g++) {
     for (int part = 0; part < 2; part++) {
-      const int s = 2 * g + part;  // lower four bits in nibble s of 8 bytes, upper two in bits 2 (s / 4) of 4 bytes
+      const int s =
+          2 * g + part;  // lower four bits in nibble s of 8 bytes, upper two in bits 2 (s / 4) of 4 bytes
       const int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
       const int high = scales[8 + s % 4] >> (2 * (s / 4)) & 3;
       const float step = d * static_cast<float>((low | high << 4) - 32);
@@ -112,8 +116,9 @@ inline void dequantize_q3_k(const uint8_t* block, float* out) {
   }
 }
 
-// The 6-bit scale and minimum of group g of 32 in the 12 bytes of q4_k and q5_k: the first four groups lie whole in
-// bytes g and 4 + g, the others have four bits in byte 4 + g and two above those of bytes g - 4 and g.
+// The 6-bit scale and minimum of group g of 32 in the 12 bytes of q4_k and q5_k: the first four groups lie
+// whole in bytes g and 4 + g, the others have four bits in byte 4 + g and two above those of bytes g - 4 and
+// g.
 struct ScaleAndMinimum {
   float scale, minimum;
 };
@@ -124,8 +129,8 @@ inline ScaleAndMinimum packed_scale(const uint8_t* scales, int g) {
   return {static_cast<float>(scale), static_cast<float>(minimum)};
 }
 
-// q4_k: [d][dmin][12 bytes of scales][128 bytes of nibbles]; q5_k has 32 bytes of fifth bits before the nibbles. Groups
-// 2 n and 2 n + 1 are the low and high nibbles of bytes 32 n and on; group g has fifth bit g.
+// q4_k: [d][dmin][12 bytes of scales][128 bytes of nibbles]; q5_k has 32 bytes of fifth bits before the
+// nibbles. Groups 2 n and 2 n + 1 are the low and high nibbles of bytes 32 n and on; group g has fifth bit g.
 template <bool five_bits>
 inline void dequantize_q45_k(const uint8_t* block, float* out) {
   const float d = half(block), dmin = half(block + 2);
@@ -141,8 +146,8 @@ inline void dequantize_q45_k(const uint8_t* block, float* out) {
   }
 }
 
-// q6_k: [128 bytes of lower nibbles][64 bytes of upper 2 bits][16 signed scales][d]. Group g = 4 n + s of 32 has nibble
-// s / 2 of bytes 64 n + 32 (s % 2) and on, and bits 2 s of bytes 32 n and on.
+// q6_k: [128 bytes of lower nibbles][64 bytes of upper 2 bits][16 signed scales][d]. Group g = 4 n + s of 32
+// has nibble s / 2 of bytes 64 n + 32 (s % 2) and on, and bits 2 s of bytes 32 n and on.
 inline void dequantize_q6_k(const uint8_t* block, float* out) {
   const uint8_t *upper = block + 128, *scales = block + 192;
   const float d = half(block + 208);
@@ -161,9 +166,9 @@ inline void dequantize_q6_k(const uint8_t* block, float* out) {
 
 // ---- W rows at once, straight into a panel
 //
-// Along k the 32 weights of a block share their scale; across rows each lane has its own. So the quants are turned
-// while they are still small: 16 bytes of each of W rows become four registers whose lane r holds four neighbouring
-// bytes of row r, and from there on shifts and masks take out one k for all rows.
+// Along k the 32 weights of a block share their scale; across rows each lane has its own. So the quants are
+// turned while they are still small: 16 bytes of each of W rows become four registers whose lane r holds four
+// neighbouring bytes of row r, and from there on shifts and masks take out one k for all rows.
 
 // lane r of bytes[q] = bytes 4 q .. 4 q + 3 of the 16 at rows[r].
 inline INTARSIA_INLINE void turn_bytes(const uint8_t* const (&rows)[W], int64_t offset, Words (&bytes)[4]) {
@@ -199,7 +204,8 @@ inline INTARSIA_INLINE void turn_bytes(const uint8_t* const (&rows)[W], int64_t 
 #undef INTARSIA_UNPACK
 }
 
-// lane r = the four bytes at rows[r] + offset. Inserted one by one: a vector load of words just stored would wait.
+// lane r = the four bytes at rows[r] + offset. Inserted one by one: a vector load of words just stored would
+// wait.
 inline INTARSIA_INLINE Ints word_of_rows(const uint8_t* const (&rows)[W], int64_t offset) {
   auto quarter = [&](auto j) INTARSIA_INLINE {
     int32_t x[4];
@@ -219,7 +225,8 @@ inline INTARSIA_INLINE Ints word_of_rows(const uint8_t* const (&rows)[W], int64_
 #endif
 }
 
-// Writes the 32 values of a block for W rows; value(k) is their register. `panel` is at the block's first word.
+// Writes the 32 values of a block for W rows; value(k) is their register. `panel` is at the block's first
+// word.
 template <class Word, class Value>
 inline INTARSIA_INLINE void store_block(uint32_t* panel, Value value) {
   each<32 / Word::elements>([&](auto w) INTARSIA_INLINE {
@@ -263,12 +270,18 @@ using BlockPacker = void (*)(const uint8_t* const (&rows)[W], uint32_t* panel);
 template <class Word>
 inline BlockPacker<Word> block_packer(DType type) {
   switch (type) {
-    case DType::q4_0: return pack_block<Word, false, false, false>;
-    case DType::q4_1: return pack_block<Word, true, false, false>;
-    case DType::q5_0: return pack_block<Word, false, true, false>;
-    case DType::q5_1: return pack_block<Word, true, true, false>;
-    case DType::q8_0: return pack_block<Word, false, false, true>;
-    default: return nullptr;
+    case DType::q4_0:
+      return pack_block<Word, false, false, false>;
+    case DType::q4_1:
+      return pack_block<Word, true, false, false>;
+    case DType::q5_0:
+      return pack_block<Word, false, true, false>;
+    case DType::q5_1:
+      return pack_block<Word, true, true, false>;
+    case DType::q8_0:
+      return pack_block<Word, false, false, true>;
+    default:
+      return nullptr;
   }
 }
 
@@ -280,17 +293,28 @@ struct BlockFormat {
 
 inline BlockFormat block_format(DType type) {
   switch (type) {
-    case DType::q4_0: return {32, 18, dequantize_nibbles<false, false>};
-    case DType::q4_1: return {32, 20, dequantize_nibbles<true, false>};
-    case DType::q5_0: return {32, 22, dequantize_nibbles<false, true>};
-    case DType::q5_1: return {32, 24, dequantize_nibbles<true, true>};
-    case DType::q8_0: return {32, 34, dequantize_q8_0};
-    case DType::q2_k: return {256, 84, dequantize_q2_k};
-    case DType::q3_k: return {256, 110, dequantize_q3_k};
-    case DType::q4_k: return {256, 144, dequantize_q45_k<false>};
-    case DType::q5_k: return {256, 176, dequantize_q45_k<true>};
-    case DType::q6_k: return {256, 210, dequantize_q6_k};
-    default: return {0, 0, nullptr};
+    case DType::q4_0:
+      return {32, 18, dequantize_nibbles<false, false>};
+    case DType::q4_1:
+      return {32, 20, dequantize_nibbles<true, false>};
+    case DType::q5_0:
+      return {32, 22, dequantize_nibbles<false, true>};
+    case DType::q5_1:
+      return {32, 24, dequantize_nibbles<true, true>};
+    case DType::q8_0:
+      return {32, 34, dequantize_q8_0};
+    case DType::q2_k:
+      return {256, 84, dequantize_q2_k};
+    case DType::q3_k:
+      return {256, 110, dequantize_q3_k};
+    case DType::q4_k:
+      return {256, 144, dequantize_q45_k<false>};
+    case DType::q5_k:
+      return {256, 176, dequantize_q45_k<true>};
+    case DType::q6_k:
+      return {256, 210, dequantize_q6_k};
+    default:
+      return {0, 0, nullptr};
   }
 }
 
@@ -298,7 +322,8 @@ inline void dequantize(DType type, const void* blocks, int64_t elements, float* 
   const BlockFormat format = block_format(type);
   if (!format.dequantize) return;
   const auto* block = static_cast<const uint8_t*>(blocks);
-  for (int64_t i = 0; i < elements; i += format.elements, block += format.bytes) format.dequantize(block, out + i);
+  for (int64_t i = 0; i < elements; i += format.elements, block += format.bytes)
+    format.dequantize(block, out + i);
 }
 
 }  // namespace

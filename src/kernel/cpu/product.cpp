@@ -1,8 +1,11 @@
-// Matrix products on the register tile of tile.h. B is packed into panels of NR columns, whole blocks at a time for
-// large products or a few panels at a time on the way; A is read where it lies unless it is transposed, of another
-// type, or has an odd number of bf16. Element (i, j) is one accumulator fed in order of k, and a cut of k passes the
-// sum through memory unchanged, so a row has the same bits alone or among others, packed or streamed.
-#include "kernel/cpu/dequantize.h"
+// Matrix products on the register tile of tile.h. B is packed into panels of NR columns, whole blocks at a
+// time for large products or a few panels at a time on the way; A is read where it lies unless it is
+// transposed, of another type, or has an odd number of bf16. Element (i, j) is one accumulator fed in order
+// of k, and a cut of k passes the sum through memory unchanged, so a row has the same bits alone or among
+// others, packed or streamed.
+#include "kernel/cpu/epilogue.h"
+#include "kernel/cpu/few_rows.h"
+#include "kernel/cpu/operands.h"
 #include "kernel/cpu/tile.h"
 #include "kernel/slots_product.h"
 
@@ -11,22 +14,9 @@ namespace {
 
 constexpr int64_t left_block = 384 << 10;  // bytes of A that stay in the second-level cache
 constexpr int64_t streamed_words = 512;    // of k in a streamed panel: 64 KB with AVX-512
-// With so few rows that memory sets the speed: small pieces, packed, used and forgotten within the first-level cache.
+// With so few rows that memory sets the speed: small pieces, packed, used and forgotten within the
+// first-level cache.
 constexpr int64_t few_rows_words = 64;
-constexpr int64_t few_rows_ahead = 128;  // words that are fetched before they are packed
-
-constexpr int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
-
-template <class Word>
-int64_t words_of(int64_t elements) {
-  return (elements + Word::elements - 1) / Word::elements;
-}
-
-// Elements of k from word `word` on that exist in the next `words` words.
-template <class Word>
-int64_t elements_in(const Product& p, int64_t word, int64_t words) {
-  return smaller(p.k - word * Word::elements, words * Word::elements);
-}
 
 // ---- the tiles, compiled for each height
 
@@ -47,9 +37,8 @@ struct TileCall {
 template <class Word, int rows, int vectors, int width>
 void run_tile(const TileCall& call) {
   const TileCall t = call;
-  auto init = [&](auto r, auto j) INTARSIA_INLINE {
-    return t.from ? load(t.from + r * t.from_distance + j * W) : zeros();
-  };
+  auto init = [&](auto r, auto j)
+                  INTARSIA_INLINE { return t.from ? load(t.from + r * t.from_distance + j * W) : zeros(); };
   auto finish = [&](auto& sums) INTARSIA_INLINE {
     if (t.to_bf16) {
       auto* to = static_cast<uint16_t*>(t.to);
@@ -65,8 +54,8 @@ void run_tile(const TileCall& call) {
       });
     }
   };
-  // A line of the memory ahead every fourth word, spread over the tile, costs nothing and hides the trip to the
-  // third-level cache.
+  // A line of the memory ahead every fourth word, spread over the tile, costs nothing and hides the trip to
+  // the third-level cache.
   auto step = [&](int64_t k) INTARSIA_INLINE {
     if constexpr (rows > 3) {
       if (k % 4 == 0) __builtin_prefetch(t.ahead + k * 16, 0, 2);
@@ -98,255 +87,16 @@ TileFunction tile_of_rows(int64_t rows, int64_t panels) {
   return pick_tile<Word, 1>(rows, std::make_integer_sequence<int, MR>{});
 }
 
-// ---- finishing: what happens to sums on their way into c
-
-struct Place {  // rows x columns of c from (row, column) on
-  int64_t row, column, rows, columns;
-};
-
-template <class Convert, class C>
-void add_row(const C* c, float* x, int64_t count, Convert convert) {
-  for (int64_t j = 0; j < count; j++) x[j] += convert(c[j]);
-}
-
-// Adds a row of c, of any float type, to x.
-void add_c(const Product& p, int64_t at, float* x, int64_t count) {
-  switch (p.c_type) {
-    case DType::f64:
-      add_row(static_cast<const double*>(p.c) + at, x, count, [](double v) { return static_cast<float>(v); });
-      return;
-    case DType::bf16:
-    case DType::f16: {
-      const auto* c = static_cast<const uint16_t*>(p.c) + at;
-      for (int64_t j = 0; j < count; j += W) {
-        const Words old = p.c_type == DType::bf16 ? FromBf16::along(c + j, count - j) : FromF16::along(c + j, count - j);
-        const Words sum = as_words(as_floats(load_first_words(x + j, count - j)) + as_floats(old));
-        store_first_words(x + j, sum, count - j);
-      }
-      return;
-    }
-    default: add_row(static_cast<const float*>(p.c) + at, x, count, [](float v) { return v; });
-  }
-}
-
-void store_c(const Product& p, int64_t at, const float* x, int64_t count) {
-  switch (p.c_type) {
-    case DType::f64: {
-      auto* c = static_cast<double*>(p.c) + at;
-      for (int64_t j = 0; j < count; j++) c[j] = static_cast<double>(x[j]);
-      return;
-    }
-    case DType::bf16:
-    case DType::f16: {
-      auto* c = static_cast<uint16_t*>(p.c) + at;
-      for (int64_t j = 0; j < count; j += NR) {
-        const Floats first = as_floats(load_first_words(x + j, count - j));
-        const Floats second = as_floats(load_first_words(x + j + W, count - j - W));
-        uint16_t halves[NR];
-        uint16_t* to = count - j >= NR ? c + j : halves;
-        if (p.c_type == DType::bf16) {
-          store_bf16(to, first, second);
-        } else {
-          store_f16(to, first);
-          store_f16(to + W, second);
-        }
-        if (to == halves) std::memcpy(c + j, halves, static_cast<size_t>(count - j) * 2);
-      }
-      return;
-    }
-    default: std::memcpy(static_cast<float*>(p.c) + at, x, static_cast<size_t>(count) * 4);
-  }
-}
-
-// The epilogue of finished sums x[rows][distance], which it changes.
-void finish(const Product& p, const Place& place, float* x, int64_t distance) {
-  for (int64_t r = 0; r < place.rows; r++, x += distance) {
-    const int64_t at = (place.row + r) * p.c_distance + place.column;
-    if (p.accumulate) add_c(p, at, x, place.columns);
-    if (p.bias) add_row(p.bias + place.column, x, place.columns, [](float v) { return v; });
-    if (p.activation) p.activation(x, place.columns);
-    store_c(p, at, x, place.columns);
-  }
-}
-
-// ---- B
-
-// Dequantizes rows [row, row + rows) of a [n, k] matrix of blocks, elements [first, first + count) of each, and packs
-// them. As much of a row at a time as stays in the first-level cache.
-template <class Word>
-void pack_blocks(const Product& p, int64_t row, int64_t rows, int64_t first, int64_t count, uint32_t* panel,
-                 int64_t ahead) {
-  constexpr int64_t at_once = 256;
-  const BlockFormat format = block_format(p.b_type);
-  const int64_t row_bytes = p.b_distance / format.elements * format.bytes;
-  if (const BlockPacker<Word> pack_block_of_rows = block_packer<Word>(p.b_type)) {
-    const uint8_t* block = static_cast<const uint8_t*>(p.b) + row * row_bytes + first / 32 * format.bytes;
-    each<2>([&](auto half) INTARSIA_INLINE {
-      const uint8_t* at[W];
-      for (int r = 0; r < W; r++) at[r] = block + smaller(half * W + r, rows - 1) * row_bytes;  // any row fills a gap
-      const int64_t bytes_ahead = ahead / 32 * format.bytes;
-      for (int64_t k = 0; k < count; k += 32) {
-        if (ahead && (k % 64 == 0 || format.bytes > 32)) {  // every cache line once or twice
-          for (int r = 0; r < W; r++) __builtin_prefetch(at[r] + bytes_ahead);
-        }
-        pack_block_of_rows(at, panel + k / Word::elements * NR + half * W);
-        for (int r = 0; r < W; r++) at[r] += format.bytes;
-      }
-    });
-    return;
-  }
-  alignas(64) float values[NR * at_once];
-  for (int64_t k = 0; k < count; k += at_once) {
-    const int64_t n = smaller(at_once, count - k);
-    const uint8_t* block = static_cast<const uint8_t*>(p.b) + row * row_bytes + (first + k) / format.elements * format.bytes;
-    for (int64_t r = 0; r < rows; r++) dequantize(p.b_type, block + r * row_bytes, n, values + r * at_once);
-    uint32_t* to = panel + k / Word::elements * NR;
-    if constexpr (Word::elements == 1) {
-      pack_rows<FromF32, NR>(values, at_once, rows, n, to);
-    } else {
-      auto* halves = reinterpret_cast<uint16_t*>(values);  // in place: a half is written after its float is read
-      for (int64_t r = 0; r < rows; r++) {
-        const float* x = values + r * at_once;
-        for (int64_t i = 0; i < n; i += NR) store_bf16(halves + r * at_once + i, load(x + i), load(x + i + W));
-      }
-      pack_rows<FromBf16Pairs, NR>(halves, at_once, rows, n, to);
-    }
-  }
-}
-
-// Packs words [word, word + words) of `panels` panels from `panel` on; of rows of b, those `ahead` elements on are
-// fetched.
-template <class From>
-void pack_plain(const Product& p, int64_t panel, int64_t panels, int64_t word, int64_t words, uint32_t* packed,
-                int64_t panel_distance, int64_t ahead) {
-  using Word = typename From::Word;
-  const auto* b = static_cast<const typename From::Element*>(p.b);
-  const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
-  if (!p.b_transposed) {
-    pack_columns<From, NR>(b + first * p.b_distance + panel * NR, p.b_distance, p.n - panel * NR, count, panels,
-                           panel_distance, packed);
-    return;
-  }
-  for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
-    const int64_t rows = smaller(NR, p.n - i * NR);
-    pack_rows<From, NR>(b + i * NR * p.b_distance + first, p.b_distance, rows, count, packed, ahead);
-  }
-}
-
-template <class Word>
-void pack_b(const Product& p, int64_t panel, int64_t panels, int64_t word, int64_t words, uint32_t* packed,
-            int64_t panel_distance, int64_t ahead) {
-  if (block_format(p.b_type).elements) {
-    const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
-    for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
-      pack_blocks<Word>(p, i * NR, smaller(NR, p.n - i * NR), first, count, packed, ahead);
-    }
-    return;
-  }
-  if constexpr (Word::elements == 2) {
-    pack_plain<FromBf16Pairs>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  } else if (p.b_type == DType::bf16) {
-    pack_plain<FromBf16>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  } else if (p.b_type == DType::f16) {
-    pack_plain<FromF16>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  } else {
-    pack_plain<FromF32>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  }
-}
-
-template <class Word>
-void pack_part(const Product& p, const ProductPart& part, uint32_t* packed) {
-  constexpr int64_t together = 8;  // panels: a source row is read in pieces of some cache lines
-  const int64_t words = part.word_end - part.word;
-  for (int64_t i = part.panel; i < part.panel_end; i += together) {
-    const int64_t panels = smaller(together, part.panel_end - i);
-    pack_b<Word>(p, i, panels, part.word, words, packed + (i - part.panel) * words * NR, words * NR, 256);
-  }
-}
-
-void pack(const Product& p, const ProductPart& part, uint32_t* packed) {
-  p.pairs ? pack_part<Bf16Word>(p, part, packed) : pack_part<F32Word>(p, part, packed);
-}
-
-// ---- A
-
-// A as tiles read it: rows `distance` words apart, or, transposed, panels [words][MR].
-struct Left {
-  const uint32_t* words = nullptr;
-  int64_t distance = 0;
-  int64_t panel = 0;
-  bool panels = false;
-
-  const uint32_t* tile(int64_t row, int64_t word) const {
-    return panels ? words + row / MR * panel + word * MR : words + row * distance + word;
-  }
-};
-
-template <class Word>
-bool lies_ready(const Product& p) {
-  if (p.a_transposed) return false;
-  if (Word::elements == 2) return p.k % 2 == 0 && p.a_distance % 2 == 0;
-  return p.a_type == DType::f32;
-}
-
-template <class Word>
-int64_t left_words(const Product& p, int64_t rows, int64_t words) {
-  if (lies_ready<Word>(p)) return 0;
-  return p.a_transposed ? round_up(rows, MR) * words : rows * round_up(words, W);
-}
-
-template <class From>
-Left prepare_from(const Product& p, int64_t row, int64_t rows, int64_t word, int64_t words, uint32_t* to) {
-  using Word = typename From::Word;
-  const auto* a = static_cast<const typename From::Element*>(p.a);
-  const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
-  Left left;
-  left.words = to;
-  if (p.a_transposed) {
-    left.panels = true;
-    left.panel = words * MR;
-    pack_columns<From, MR>(a + first * p.a_distance + row, p.a_distance, rows, count, (rows + MR - 1) / MR, words * MR,
-                           to);
-    return left;
-  }
-  left.distance = round_up(words, W);
-  for (int64_t r = 0; r < rows; r++) {
-    const auto* from = a + (row + r) * p.a_distance + first;
-    uint32_t* out = to + r * left.distance;
-    for (int64_t k = 0; k < count; k += W * Word::elements) {
-      store_words(out + k / Word::elements, From::along(from + k, count - k));
-    }
-  }
-  return left;
-}
-
-// Rows [row, row + rows) and words [word, word + words) of A, made ready in `scratch` if they do not lie so.
-template <class Word>
-Left prepare_left(const Product& p, int64_t row, int64_t rows, int64_t word, int64_t words, uint32_t* scratch) {
-  if (lies_ready<Word>(p)) {
-    Left left;
-    left.distance = p.a_distance / Word::elements;
-    left.words = static_cast<const uint32_t*>(p.a) + row * left.distance + word;
-    return left;
-  }
-  if constexpr (Word::elements == 2) {
-    return prepare_from<FromBf16Pairs>(p, row, rows, word, words, scratch);
-  } else {
-    if (p.a_type == DType::bf16) return prepare_from<FromBf16>(p, row, rows, word, words, scratch);
-    if (p.a_type == DType::f16) return prepare_from<FromF16>(p, row, rows, word, words, scratch);
-    return prepare_from<FromF32>(p, row, rows, word, words, scratch);
-  }
-}
-
 // ---- one tile from start to end
 
-struct Sums {  // where a cut k leaves its sums: float [rows][columns] that may be touched, in the tile's place
+struct Sums {  // where a cut k leaves its sums: float [rows][columns] that may be touched, in the tile's
+               // place
   float* data = nullptr;
   int64_t distance = 0, rows = 0, columns = 0;
 };
 
-// Computes rows x (panels * NR) of C at `place`, which says how much of that exists, from words of k that are the first,
-// the last, both or neither.
+// Computes rows x (panels * NR) of C at `place`, which says how much of that exists, from words of k that are
+// the first, the last, both or neither.
 template <class Word>
 void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFunction function, int64_t rows,
                    int64_t panels, const Sums& sums, bool first, bool last) {
@@ -367,7 +117,8 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
       call.from_distance = columns;
     }
   }
-  const bool plain = !p.accumulate && !p.bias && !p.activation && place.rows == rows && place.columns == columns;
+  const bool plain =
+      !p.accumulate && !p.bias && !p.activation && place.rows == rows && place.columns == columns;
   call.to = buffer;
   call.to_distance = columns;
   call.to_bf16 = false;
@@ -401,14 +152,28 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
   finish(p, place, buffer, columns);
 }
 
-// Tile heights: 37 rows as 10, 10, 10, 7 and not as 12, 12, 12, 1, because a low tile waits for the multiply-adds'
-// latency.
+// Tile heights: 37 rows as 10, 10, 10, 7 and not as 12, 12, 12, 1, because a low tile waits for the
+// multiply-adds' latency.
 int64_t even_height(int64_t rows, int64_t highest) {
   const int64_t tiles = (rows + highest - 1) / highest;
   return (rows + tiles - 1) / tiles;
 }
 
 // ---- with panels packed before: A in blocks that stay in the second-level cache
+
+template <class Word>
+void pack_part(const Product& p, const ProductPart& part, uint32_t* packed) {
+  constexpr int64_t together = 8;  // panels: a source row is read in pieces of some cache lines
+  const int64_t words = part.word_end - part.word;
+  for (int64_t i = part.panel; i < part.panel_end; i += together) {
+    const int64_t panels = smaller(together, part.panel_end - i);
+    pack_b<Word>(p, i, panels, part.word, words, packed + (i - part.panel) * words * NR, words * NR, 256);
+  }
+}
+
+void pack(const Product& p, const ProductPart& part, uint32_t* packed) {
+  p.pairs ? pack_part<Bf16Word>(p, part, packed) : pack_part<F32Word>(p, part, packed);
+}
 
 // Rows of A in a block: at most `most_rows`, and even blocks.
 int64_t most_rows(int64_t words) { return larger(MR, left_block / 4 / larger(1, words) / MR * MR); }
@@ -418,7 +183,8 @@ int64_t block_rows(int64_t rows, int64_t words) {
 }
 
 template <class Word>
-void multiply_packed_words(const Product& p, const ProductPart& part, const uint32_t* packed, uint32_t* scratch) {
+void multiply_packed_words(const Product& p, const ProductPart& part, const uint32_t* packed,
+                           uint32_t* scratch) {
   const int64_t words = part.word_end - part.word, panel_words = words * NR;
   const int64_t block = block_rows(part.row_end - part.row, words);
   const bool first = part.word == 0, last = part.word_end == words_of<Word>(p.k);
@@ -443,8 +209,8 @@ void multiply_packed_words(const Product& p, const ProductPart& part, const uint
                   part.sums_distance - column};
         }
         const TileFunction function = left.panels ? run_tile<Word, MR, 2, MR> : tile_of_rows<Word>(some, 1);
-        multiply_tile<Word>(p, {i0 + i, column, some, columns}, call, function, left.panels ? MR : some, 1, sums, first,
-                            last);
+        multiply_tile<Word>(p, {i0 + i, column, some, columns}, call, function, left.panels ? MR : some, 1,
+                            sums, first, last);
       }
     }
   }
@@ -454,12 +220,15 @@ size_t packed_scratch(const Product& p, const ProductPart& part) {
   // Not block_rows: fewer rows can make a larger block, and this is to hold for any part with fewer rows.
   const int64_t words = part.word_end - part.word;
   const int64_t rows = smaller(most_rows(words), round_up(part.row_end - part.row, MR));
-  return static_cast<size_t>(p.pairs ? left_words<Bf16Word>(p, rows, words) : left_words<F32Word>(p, rows, words)) * 4;
+  return static_cast<size_t>(p.pairs ? left_words<Bf16Word>(p, rows, words)
+                                     : left_words<F32Word>(p, rows, words)) *
+         4;
 }
 
 void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* packed, void* scratch) {
   auto* s = static_cast<uint32_t*>(scratch);
-  p.pairs ? multiply_packed_words<Bf16Word>(p, part, packed, s) : multiply_packed_words<F32Word>(p, part, packed, s);
+  p.pairs ? multiply_packed_words<Bf16Word>(p, part, packed, s)
+          : multiply_packed_words<F32Word>(p, part, packed, s);
 }
 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
@@ -471,8 +240,8 @@ struct Streaming {
 template <class Word>
 Streaming streaming(const Product& p, const ProductPart& part, bool left_panels) {
   const int64_t rows = part.row_end - part.row;
-  // Blocks take longer to pack than to fetch, so there the sums' latency matters; plain rows come from memory best as
-  // one panel's few streams.
+  // Blocks take longer to pack than to fetch, so there the sums' latency matters; plain rows come from memory
+  // best as one panel's few streams.
   const bool two = !left_panels && block_format(p.b_type).elements && rows <= MR / 2;
   const int64_t panels = larger(1, smaller(two ? 2 : 1, part.panel_end - part.panel));
   int64_t words = rows <= MR ? few_rows_words : streamed_words;
@@ -492,23 +261,16 @@ StreamedScratch streamed_parts(const Product& p, const ProductPart& part) {
           s.panels * larger(1, s.words) * NR, rows * s.panels * NR};
 }
 
-// How far on in a [n, k] matrix to fetch while words [word, word + words) are packed: a piece of k later, or the next
-// panels' first one.
-template <class Word>
-int64_t ahead_of(const Product& p, int64_t panels, int64_t word, int64_t words) {
-  if (!p.b_transposed) return 0;
-  const int64_t distance = smaller(p.k, larger(few_rows_ahead, words) * Word::elements);
-  return word * Word::elements + distance < p.k ? distance : panels * NR * p.b_distance + distance - p.k;
-}
-
 template <class Word>
 void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t* scratch) {
   const StreamedScratch space = streamed_parts<Word>(p, part);
   const Streaming stream = streaming<Word>(p, part, p.a_transposed);
   uint32_t* packed = scratch + space.left;
   float* sums = reinterpret_cast<float*>(packed + space.panels);
-  const int64_t rows = part.row_end - part.row, all = words_of<Word>(p.k), panel_words = larger(1, stream.words) * NR;
+  const int64_t rows = part.row_end - part.row, all = words_of<Word>(p.k),
+                panel_words = larger(1, stream.words) * NR;
   const Left left = prepare_left<Word>(p, part.row, rows, 0, all, scratch);
+  if (multiply_few_rows<Word>(p, left, part)) return;
   for (int64_t panel = part.panel; panel < part.panel_end;) {
     const int64_t remaining = part.panel_end - panel;
     const int64_t panels = smaller(stream.panels, remaining);
@@ -517,7 +279,8 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
     int64_t word = 0;
     do {  // once even if k is 0
       const int64_t words = smaller(stream.words, all - word);
-      pack_b<Word>(p, panel, panels, word, words, packed, panel_words, ahead_of<Word>(p, panels, word, words));
+      pack_b<Word>(p, panel, panels, word, words, packed, panel_words,
+                   ahead_of<Word>(p, panels, word, words));
       for (int64_t i = 0; i < rows; i += height) {
         const int64_t some = smaller(height, rows - i), tile_rows = left.panels ? MR : some;
         TileCall call{};
@@ -527,10 +290,11 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
         call.b_panel = panel_words;
         call.words = words;
         call.ahead = reinterpret_cast<const char*>(packed);
-        const TileFunction function = left.panels ? run_tile<Word, MR, 2, MR> : tile_of_rows<Word>(some, panels);
+        const TileFunction function =
+            left.panels ? run_tile<Word, MR, 2, MR> : tile_of_rows<Word>(some, panels);
         const Sums kept{sums + i * panels * NR, panels * NR, tile_rows, panels * NR};
-        multiply_tile<Word>(p, {part.row + i, column, some, columns}, call, function, tile_rows, panels, kept, word == 0,
-                            word + words == all);
+        multiply_tile<Word>(p, {part.row + i, column, some, columns}, call, function, tile_rows, panels, kept,
+                            word == 0, word + words == all);
       }
       word += words;
     } while (word < all);
@@ -553,7 +317,9 @@ void multiply_streamed(const Product& p, const ProductPart& part, void* scratch)
 constexpr int64_t f64_rows = 4, f64_columns = 16;
 typedef double Doubles __attribute__((vector_size(64)));
 
-size_t f64_scratch(const Product& p) { return static_cast<size_t>(larger(1, p.k) * f64_columns) * sizeof(double); }
+size_t f64_scratch(const Product& p) {
+  return static_cast<size_t>(larger(1, p.k) * f64_columns) * sizeof(double);
+}
 
 template <class C>
 void finish_f64(const Product& p, const Place& place, const double (*sums)[f64_columns]) {

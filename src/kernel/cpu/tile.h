@@ -1,9 +1,10 @@
 // The register tile that all matrix products and attention are made of, and the packing that feeds it.
 //
-// A tile is `rows` x `vectors` SIMD registers of f32 sums, C += A B. Its unit along k is a 32-bit *word*: one f32, or a
-// pair of neighbouring bf16, so one loop serves both types. B comes in panels [k word][NR columns]; A is either rows
-// that lie in memory (a broadcast needs no packing) or a panel [k word][width rows]. Every sum is one accumulator fed in
-// order of k, so the bits of an element depend neither on the tile's height nor on where in it the element lies.
+// A tile is `rows` x `vectors` SIMD registers of f32 sums, C += A B. Its unit along k is a 32-bit *word*: one
+// f32, or a pair of neighbouring bf16, so one loop serves both types. B comes in panels [k word][NR columns];
+// A is either rows that lie in memory (a broadcast needs no packing) or a panel [k word][width rows]. Every
+// sum is one accumulator fed in order of k, so the bits of an element depend neither on the tile's height nor
+// on where in it the element lies.
 //
 // Everything has internal linkage: each rung compiles its own copy (see rung.h).
 #pragma once
@@ -15,8 +16,8 @@
 
 #include "kernel/cpu/rung.h"
 
-// After a function's or lambda's parameters: inlined always. Loops over arrays of registers must be unrolled before the
-// optimiser looks at them, or the arrays live on the stack (4 times slower).
+// After a function's or lambda's parameters: inlined always. Loops over arrays of registers must be unrolled
+// before the optimiser looks at them, or the arrays live on the stack (4 times slower).
 #define INTARSIA_INLINE __attribute__((always_inline))
 
 namespace intarsia::kernel::INTARSIA_RUNG {
@@ -87,7 +88,9 @@ Words upper_16(Words x) { return _mm256_and_si256(x, _mm256_set1_epi32(static_ca
 Floats as_floats(Words x) { return _mm256_castsi256_ps(x); }
 Words as_words(Floats x) { return _mm256_castps_si256(x); }
 Floats multiply_add(Floats sum, Floats a, Floats b) { return _mm256_fmadd_ps(a, b, sum); }
-Words widen_16(const void* p) { return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
+Words widen_16(const void* p) {
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
 #else
 Floats zeros() { return _mm_setzero_ps(); }
 Floats all(float x) { return _mm_set1_ps(x); }
@@ -116,9 +119,8 @@ struct Index {
 // f(Index<0>), f(Index<1>), ..., f(Index<count - 1>).
 template <int count, class F>
 inline INTARSIA_INLINE void each(F f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) INTARSIA_INLINE {
-    (f(Index<i>{}), ...);
-  }(std::make_integer_sequence<int, count>{});
+  [&]<int... i>(std::integer_sequence<int, i...>)
+      INTARSIA_INLINE { (f(Index<i>{}), ...); }(std::make_integer_sequence<int, count>{});
 }
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -130,31 +132,33 @@ constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 struct F32Word {
   static constexpr int elements = 1;  // of k in a word
   static constexpr int steps = 1;     // multiply-adds that consume a word
+  // What step number `step` multiplies of the words x, of A or of B.
+  template <int step>
+  static INTARSIA_INLINE Floats factor(Words x) {
+    return as_floats(x);
+  }
   template <int step>
   static INTARSIA_INLINE Floats left(const uint32_t* a) {
-    return as_floats(broadcast_word(a));
+    return factor<step>(broadcast_word(a));
   }
   template <int step>
   static INTARSIA_INLINE Floats right(const uint32_t* b) {
-    return as_floats(load_words(b));
+    return factor<step>(load_words(b));
   }
   static INTARSIA_INLINE Floats add(Floats sum, Floats a, Floats b) { return multiply_add(sum, a, b); }
 };
 
-// Two neighbouring bf16 of k, the earlier one in the lower half. Where the cpu has no dot product of pairs, each half
-// becomes an f32 (its bits are the upper half of one) and the two products are added one after the other. Then the
-// step is the outer loop of a tile's step along k: with both halves of B at hand 16 registers would not suffice.
+// Two neighbouring bf16 of k, the earlier one in the lower half. Where the cpu has no dot product of pairs,
+// each half becomes an f32 (its bits are the upper half of one) and the two products are added one after the
+// other. Then the step is the outer loop of a tile's step along k: with both halves of B at hand 16 registers
+// would not suffice.
 struct Bf16Word {
   static constexpr int elements = 2;
 #if defined(__AVX512BF16__)
   static constexpr int steps = 1;
   template <int step>
-  static INTARSIA_INLINE Floats left(const uint32_t* a) {
-    return as_floats(broadcast_word(a));
-  }
-  template <int step>
-  static INTARSIA_INLINE Floats right(const uint32_t* b) {
-    return as_floats(load_words(b));
+  static INTARSIA_INLINE Floats factor(Words x) {
+    return as_floats(x);
   }
   static INTARSIA_INLINE Floats add(Floats sum, Floats a, Floats b) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
@@ -162,27 +166,28 @@ struct Bf16Word {
 #else
   static constexpr int steps = 2;
   template <int step>
-  static INTARSIA_INLINE Floats half(Words x) {
+  static INTARSIA_INLINE Floats factor(Words x) {
     return as_floats(step == 0 ? shift_up_16(x) : upper_16(x));
-  }
-  template <int step>
-  static INTARSIA_INLINE Floats left(const uint32_t* a) {
-    return half<step>(broadcast_word(a));
-  }
-  template <int step>
-  static INTARSIA_INLINE Floats right(const uint32_t* b) {
-    return half<step>(load_words(b));
   }
   static INTARSIA_INLINE Floats add(Floats sum, Floats a, Floats b) { return multiply_add(sum, a, b); }
 #endif
+  template <int step>
+  static INTARSIA_INLINE Floats left(const uint32_t* a) {
+    return factor<step>(broadcast_word(a));
+  }
+  template <int step>
+  static INTARSIA_INLINE Floats right(const uint32_t* b) {
+    return factor<step>(load_words(b));
+  }
 };
 
 // ---- the tile
 
-// sums[r][j] = init(r, j); sums += A B over `words` words of k; finish(sums), where sums is Floats[rows][vectors], and
-// r and j are Index constants.
+// sums[r][j] = init(r, j); sums += A B over `words` words of k; finish(sums), where sums is
+// Floats[rows][vectors], and r and j are Index constants.
 //   a: with width = 0, `rows` rows at `distance` words; else a packed panel [words][width], width >= rows.
-//   b: vector j of the tile is vector j % 2 of panel j / 2; panels are [words][NR], `panel` words apart (not used for
+//   b: vector j of the tile is vector j % 2 of panel j / 2; panels are [words][NR], `panel` words apart (not
+//   used for
 //      one panel).
 //   step(k): called before each word, for prefetches.
 // Registers: rows * vectors <= MR * 2.
@@ -209,7 +214,8 @@ inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint
         right[j] = Word::template right<s>(b + (j / 2) * panel + (j % 2) * W);
       });
       each<rows>([&](auto r) INTARSIA_INLINE {
-        const Floats left = Word::template left<s>(width == 0 ? row[r / 3] + (r % 3) * distance : row[0] + r);
+        const uint32_t* word = width == 0 ? row[r / 3] + (r % 3) * distance : row[0] + r;
+        const Floats left = Word::template left<s>(word);
         each<vectors>([&](auto j) INTARSIA_INLINE { sums[r][j] = Word::add(sums[r][j], left, right[j]); });
       });
     });
@@ -221,8 +227,8 @@ inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint
 
 // The same for one panel and without a step.
 template <class Word, int rows, int vectors, int width, class Init, class Finish>
-inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint32_t* b, int64_t words, Init init,
-                                 Finish finish) {
+inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint32_t* b, int64_t words,
+                                 Init init, Finish finish) {
   tile<Word, rows, vectors, width>(a, distance, b, 0, words, init, finish, [](int64_t) INTARSIA_INLINE {});
 }
 
@@ -244,7 +250,9 @@ inline Words load_first_words(const void* p, int64_t count) {
 // The first `count` halfwords into the lower part of a register of 2 W, zeros behind them.
 inline Words load_first_halfwords(const void* p, int64_t count) {
 #if defined(__AVX512BW__)
-  const __mmask32 mask = count >= 2 * W ? 0xffffffff : count <= 0 ? 0 : static_cast<__mmask32>((1u << count) - 1);
+  const __mmask32 mask = count >= 2 * W ? 0xffffffff
+                         : count <= 0   ? 0
+                                        : static_cast<__mmask32>((1u << count) - 1);
   return _mm512_maskz_loadu_epi16(mask, p);
 #else
   if (count >= 2 * W) return load_words(p);
@@ -289,14 +297,16 @@ inline Floats halves_to_floats(Words x) {
   const __m128i low = _mm256_castsi256_si128(x), high = _mm256_extracti128_si256(x, 1);
   return _mm256_cvtph_ps(_mm_packus_epi32(low, high));
 #else
-  // Exponent and mantissa moved into an f32's place read as the value times 2^-112, denormals included; the exponent
-  // of infinity and NaN must become all ones. The product is exact as long as denormals are not flushed to zero: a
-  // half's denormal has a zero exponent field here, so it goes through integer conversion instead.
+  // Exponent and mantissa moved into an f32's place read as the value times 2^-112, denormals included; the
+  // exponent of infinity and NaN must become all ones. The product is exact as long as denormals are not
+  // flushed to zero: a half's denormal has a zero exponent field here, so it goes through integer conversion
+  // instead.
   const __m128i magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fff));
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(x, _mm_set1_epi32(0x8000)), 16);
   const __m128i small = _mm_cmplt_epi32(magnitude, _mm_set1_epi32(0x0400));
   const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7bff));
-  const __m128i bias = _mm_add_epi32(_mm_set1_epi32(112 << 23), _mm_and_si128(special, _mm_set1_epi32(112 << 23)));
+  const __m128i bias =
+      _mm_add_epi32(_mm_set1_epi32(112 << 23), _mm_and_si128(special, _mm_set1_epi32(112 << 23)));
   const __m128i normal = _mm_add_epi32(_mm_slli_epi32(magnitude, 13), bias);
   const __m128i denormal = _mm_castps_si128(_mm_mul_ps(_mm_cvtepi32_ps(magnitude), _mm_set1_ps(0x1p-24f)));
   const __m128i value = _mm_or_si128(_mm_and_si128(small, denormal), _mm_andnot_si128(small, normal));
@@ -325,7 +335,8 @@ inline INTARSIA_INLINE void store_lower_halves(uint16_t* p, Words first, Words s
   store_words(p, _mm256_permute4x64_epi64(_mm256_packus_epi32(first, second), 0xd8));
 #else
   // There is no unsigned narrowing before SSE4.1: sign-extended halves pass the signed one unchanged.
-  const Words a = _mm_srai_epi32(_mm_slli_epi32(first, 16), 16), b = _mm_srai_epi32(_mm_slli_epi32(second, 16), 16);
+  const Words a = _mm_srai_epi32(_mm_slli_epi32(first, 16), 16),
+              b = _mm_srai_epi32(_mm_slli_epi32(second, 16), 16);
   store_words(p, _mm_packs_epi32(a, b));
 #endif
 }
@@ -342,9 +353,8 @@ inline INTARSIA_INLINE void store_bf16(uint16_t* p, Floats first, Floats second)
 // Words of bf16 pairs: lane i holds first[i] in its lower half and second[i] in its upper one.
 inline INTARSIA_INLINE Words bf16_pairs(Floats first, Floats second) {
 #if defined(__AVX512BF16__)
-  const __m512i interleave =
-      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3,
-                       18, 2, 17, 1, 16, 0);
+  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                              23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(interleave, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first)));
 #else
   return round_to_bf16(first) | shift_up_16(round_to_bf16(second));
@@ -385,8 +395,10 @@ inline void store_f16(uint16_t* p, Floats x) {
 // ---- how elements in memory become words of a panel
 //
 // along(s, count): W words of neighbouring k from s, of which `count` elements exist; zeros behind them.
-// across(s, distance, k, columns): one word of k for W neighbouring columns (`columns` exist); s is the row of the
-//   word's first k, `k` rows exist from there on, `distance` elements apart. A pair without a second k gets a zero.
+// across(s, distance, k, columns): one word of k for W neighbouring columns (`columns` exist); s is the row
+// of the
+//   word's first k, `k` rows exist from there on, `distance` elements apart. A pair without a second k gets a
+//   zero.
 
 struct FromF32 {
   using Word = F32Word;
@@ -400,7 +412,9 @@ struct FromF32 {
 struct FromBf16Pairs {
   using Word = Bf16Word;
   using Element = uint16_t;
-  static INTARSIA_INLINE Words along(const uint16_t* s, int64_t count) { return load_first_halfwords(s, count); }
+  static INTARSIA_INLINE Words along(const uint16_t* s, int64_t count) {
+    return load_first_halfwords(s, count);
+  }
   static INTARSIA_INLINE Words across(const uint16_t* s, int64_t distance, int64_t k, int64_t columns) {
     const Words first = widen_first_16(s, columns);
     if (k < 2) return first;
@@ -474,12 +488,13 @@ inline INTARSIA_INLINE void transpose(Words (&r)[W]) {
 #endif
 }
 
-// Packs one panel [k word][width] from a source that has k along its rows: s[r * distance + k], r < rows <= width.
-// Missing rows become zeros, and so does the missing half of an odd k's pair. Each row is fetched into the cache `ahead`
-// elements before it is read, unless that is 0: so many rows at once are too many for the hardware to follow.
+// Packs one panel [k word][width] from a source that has k along its rows: s[r * distance + k], r < rows <=
+// width. Missing rows become zeros, and so does the missing half of an odd k's pair. Each row is fetched into
+// the cache `ahead` elements before it is read, unless that is 0: so many rows at once are too many for the
+// hardware to follow.
 template <class From, int width>
-inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t rows, int64_t k, uint32_t* panel,
-                      int64_t ahead = 0) {
+inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t rows, int64_t k,
+                      uint32_t* panel, int64_t ahead = 0) {
   constexpr int per = From::Word::elements;
   const int64_t words = (k + per - 1) / per;
   for (int64_t w = 0; w < words; w += W) {
@@ -514,13 +529,15 @@ inline void pack_rows(const typename From::Element* s, int64_t distance, int64_t
   }
 }
 
-// Packs `panels` neighbouring panels [k word][width], `panel_distance` words apart, from a source that has k down its
-// columns: s[k * distance + c], c < columns <= panels * width. Missing columns become zeros, as do missing halves.
+// Packs `panels` neighbouring panels [k word][width], `panel_distance` words apart, from a source that has k
+// down its columns: s[k * distance + c], c < columns <= panels * width. Missing columns become zeros, as do
+// missing halves.
 template <class From, int width>
 inline void pack_columns(const typename From::Element* s, int64_t distance, int64_t columns, int64_t k,
                          int64_t panels, int64_t panel_distance, uint32_t* packed) {
   constexpr int per = From::Word::elements;
-  constexpr int64_t ahead = 12 * per;  // rows; a source row is far from the next one, so the hardware needs a hint
+  constexpr int64_t ahead =
+      12 * per;  // rows; a source row is far from the next one, so the hardware needs a hint
   for (int64_t row = 0; row < k; row += per) {
     const auto* source = s + row * distance;
     uint32_t* to = packed + row / per * width;
