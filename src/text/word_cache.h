@@ -31,23 +31,23 @@ class WordCache {
     return Key{load<uint8_t>(p) | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1) << 16, length};
   }
 
-  // Appends the ids of the word if they are known.
+  // Appends the ids of the word if they are known. (A sequence lock: whoever reads what a writer stores also sees the
+  // odd version that it stored before, because stores are releases and loads acquires; on x86 neither costs anything.)
   bool find(Key key, Ids& out) const {
     const Entry& entry = entries_[place_of(key)];
     const uint64_t version = entry.version.load(std::memory_order_acquire);
-    if (entry.low.load(std::memory_order_relaxed) != key.low) return false;
-    const uint64_t high = entry.high.load(std::memory_order_relaxed);
+    if (entry.low.load(std::memory_order_acquire) != key.low) return false;
+    const uint64_t high = entry.high.load(std::memory_order_acquire);
     if ((high & ~count_mask) != key.high) return false;
     std::array<uint64_t, pairs> ids;
     const size_t count = (high & count_mask) >> count_shift;
-    for (size_t i = 0; 2 * i < count; ++i) ids[i] = entry.ids[i].load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
+    for (size_t i = 0; 2 * i < count; ++i) ids[i] = entry.ids[i].load(std::memory_order_acquire);
     if (version % 2 == 1 || entry.version.load(std::memory_order_relaxed) != version) return false;
     if (count == 1) {
       out.push_back(static_cast<int32_t>(ids[0]));
-    } else {
-      for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(ids[i / 2] >> (i % 2 * 32)));
+      return true;
     }
+    for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(ids[i / 2] >> (i % 2 * 32)));
     return true;
   }
 
@@ -57,13 +57,13 @@ class WordCache {
     Entry& entry = entries_[place_of(key)];
     uint64_t version = entry.version.load(std::memory_order_relaxed);
     // An odd version: a writer is at work.
-    if (version % 2 == 1 || !entry.version.compare_exchange_strong(version, version + 1, std::memory_order_acquire)) return;
-    std::atomic_thread_fence(std::memory_order_release);
-    entry.low.store(key.low, std::memory_order_relaxed);
-    entry.high.store(key.high | uint64_t{count} << count_shift, std::memory_order_relaxed);
+    if (version % 2 == 1) return;
+    if (!entry.version.compare_exchange_strong(version, version + 1, std::memory_order_acquire)) return;
+    entry.low.store(key.low, std::memory_order_release);
+    entry.high.store(key.high | uint64_t{count} << count_shift, std::memory_order_release);
     for (size_t i = 0; 2 * i < count; ++i) {
       const uint64_t second = 2 * i + 1 < count ? static_cast<uint32_t>(ids[2 * i + 1]) : 0;
-      entry.ids[i].store(static_cast<uint32_t>(ids[2 * i]) | second << 32, std::memory_order_relaxed);
+      entry.ids[i].store(static_cast<uint32_t>(ids[2 * i]) | second << 32, std::memory_order_release);
     }
     entry.version.store(version + 2, std::memory_order_release);
   }

@@ -1,7 +1,9 @@
 #include "text/bpe.h"
 
+#include <atomic>
 #include <random>
 
+#include "core/threads.h"
 #include "golden.h"
 
 namespace intarsia {
@@ -97,6 +99,31 @@ TEST(Bpe, ABytesWithoutATokenIsLeftOut) {
   Ids ids;
   made.model().encode("aXb", ids);
   EXPECT_EQ(ids, (Ids{3})) << "as tokenizers does";
+}
+
+TEST(Bpe, ManyThreadsThatShareItsMemoryGetTheSameIds) {
+  std::mt19937 random(14);
+  const Made made(random, false);
+  const Bpe model = made.model(), alone = made.model();
+  // More words than the memory has places, so that threads overwrite what others read.
+  std::vector<std::string> words(40'000);
+  std::vector<Ids> expected(words.size());
+  for (size_t i = 0; i < words.size(); ++i) {
+    words[i].resize(1 + random() % 15);
+    for (char& c : words[i]) c = static_cast<char>('a' + random() % 3);
+    alone.encode(words[i], expected[i]);
+  }
+  std::atomic<int> wrong = 0;
+  parallel(4, [&](int part) {
+    Ids ids;
+    for (size_t i = 0; i < words.size(); ++i) {
+      const size_t word = i * static_cast<size_t>(2 * part + 1) % words.size();
+      ids.clear();
+      model.encode(words[word], ids);
+      wrong += ids != expected[word];
+    }
+  });
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(StringTable, FindsEachStringOfAnyLength) {
