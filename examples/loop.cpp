@@ -1,4 +1,5 @@
-// Trains a model on a text from inside a program, which watches the loss and stops when it likes what it sees.
+// Trains a model on a text from inside a program, which watches the loss and stops when it likes what it
+// sees.
 #include <intarsia/intarsia.h>
 
 #include <cstdio>
@@ -22,12 +23,13 @@ int main(int count, char** arguments) try {
   TrainCallbacks callbacks;
   callbacks.progress = [&](const TrainProgress& now) {
     loss = now.loss;
-    std::printf("step %3d  loss %.3f  %.0f tokens/s\n", static_cast<int>(now.step), now.loss, now.tokens_per_second);
+    std::printf("step %3d  loss %.3f  %.0f tokens/s\n", static_cast<int>(now.step), now.loss,
+                now.tokens_per_second);
   };
   callbacks.cancel = [&] { return loss > 0 && loss < 1.5; };
   const TrainResult result = train(recipe, callbacks);
-  std::printf("%s after %d steps; the run is in %s\n", result.cancelled ? "stopped" : "done", static_cast<int>(result.step),
-              result.run.c_str());
+  std::printf("%s after %d steps; the run is in %s\n", result.cancelled ? "stopped" : "done",
+              static_cast<int>(result.step), result.run.c_str());
   return 0;
 } catch (const Error& error) {
   std::fprintf(stderr, "error: %s\n", error.what());

@@ -87,7 +87,7 @@ struct Loaded {
   std::vector<std::string> unused;  // tensors of the file that the model has no place for
 };
 struct LoadOptions {
-  DType compute = DType::f32;       // f32 or bf16: type of activations; plain weights are converted to it
+  DType compute = DType::f32;       // type of activations: f32, bf16, or f64 (slow); plain weights become it
   std::filesystem::path tokenizer;  // overrides the one found at the path
   bool trainable = false;           // weights become parameters (quantized ones are dequantized to f32)
   bool as_stored = false;  // plain weights keep the type they are stored in: to convert or look at them

@@ -88,26 +88,22 @@ std::string zsh(const CLI::App& app) {
     for (const Word& word : verbs_of(*verb)) words.push_back(word);
     for (const CLI::App* below : verb->get_subcommands({}))
       for (const Word& word : options_of(*below)) words.push_back(word);
-    cases += fmt::format("    {}) words=({} ) ;;\n", verb->get_name(), zsh_words(words));
+    cases += fmt::format("    {}) choices=({} ) ;;\n", verb->get_name(), zsh_words(words));
   }
   return fmt::format(R"(#compdef intarsia
 _intarsia() {{
-  local -a words_of_verb words
+  local -a choices
   if (( CURRENT == 2 )); then
-    words=({} )
-    _describe 'verb' words
+    choices=({} )
+    _describe 'verb' choices
     return
   fi
-  case ${{words_typed[2]}} in
+  case $words[2] in
 {}  esac
-  _describe 'option' words
+  _describe 'option' choices
   _files
 }}
-_intarsia_entry() {{
-  local -a words_typed=("${{words[@]}}")
-  _intarsia
-}}
-compdef _intarsia_entry intarsia
+compdef _intarsia intarsia
 )",
                      zsh_words(verbs_of(app)), cases);
 }

@@ -13,6 +13,7 @@
 #include "core/format.h"
 #include "core/terminal.h"
 #include "data/file.h"
+#include "intarsia/error.h"
 
 namespace intarsia::cli {
 namespace {
@@ -66,6 +67,10 @@ void generate(const Arguments& arguments, bool prompt_given) {
     print_json(made, load_seconds, options.sampling.seed);
   else
     write("\n");
+  if (made.ending == Ending::cancelled) throw Error("interrupted");
+  if (made.ending == Ending::context)
+    fmt::print(stderr, "{} the model's context of {} tokens is full\n", screen.dim("note:"),
+               format_count(generator.model().context()));
 }
 
 }  // namespace

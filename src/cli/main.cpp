@@ -145,8 +145,12 @@ int run(int argc, char** argv) {
     return done;
   } catch (const CLI::CallForHelp&) {
     const CLI::App* asked = &app;
-    while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
-    fmt::print("{}", asked->help());
+    std::string above;
+    while (!asked->get_subcommands().empty()) {
+      above += (above.empty() ? "" : " ") + asked->get_name();
+      asked = asked->get_subcommands().front();
+    }
+    fmt::print("{}", asked->help(above));
     return done;
   } catch (const CLI::Success& success) { return app.exit(success); } catch (const CLI::ParseError& error) {
     return report_usage(app, error);

@@ -14,8 +14,8 @@
 #include "core/format.h"
 #include "core/terminal.h"
 #include "intarsia/train.h"
-#include "train/loop.h"
 #include "train/progress.h"
+#include "train/run_directory.h"
 
 namespace intarsia::cli {
 namespace {
@@ -102,8 +102,9 @@ Recipe recipe_for(const Arguments& arguments, bool minutes_given, Progress& prog
 }
 
 void print_json(const TrainResult& result) {
-  nlohmann::ordered_json out = {{"run", result.run.string()}, {"step", result.step}, {"loss", result.loss},
-                                {"validation", nullptr}, {"seconds", result.seconds}, {"interrupted", result.cancelled}};
+  nlohmann::ordered_json out = {{"run", result.run.string()}, {"step", result.step},
+                                {"loss", result.loss},        {"validation", nullptr},
+                                {"seconds", result.seconds},  {"interrupted", result.cancelled}};
   if (result.validation) out["validation"] = *result.validation;
   fmt::print("{}\n", out.dump());
 }
@@ -111,12 +112,23 @@ void print_json(const TrainResult& result) {
 void print_end(const TrainResult& result, const Progress& progress) {
   const Terminal screen = Terminal::of(stdout);
   const std::string run = result.run.string();
-  const std::string validation = result.validation ? fmt::format(", validation {:.3f}", *result.validation) : "";
+  const std::string validation =
+      result.validation ? fmt::format(", validation {:.3f}", *result.validation) : "";
   const std::string trend = sparkline(progress.loss_trend(24), screen.utf8);
   fmt::print("{} {} steps in {}: loss {:.3f}{}  {}\n", screen.green("done"), format_count(result.step),
              format_duration(result.seconds), result.loss, validation, trend);
   fmt::print("{}  {}\n", screen.dim("report"), (result.run / "report.html").string());
   fmt::print("{}    intarsia chat {}\n", screen.dim("next"), run);
+}
+
+void print_interrupt(const TrainResult& result) {
+  const std::string run = result.run.string();
+  if (result.step == 0 && result.save_seconds == 0) {
+    fmt::print(stderr, "^C  stopped before the first step; start again: intarsia train --resume {}\n", run);
+    return;
+  }
+  fmt::print(stderr, "^C  saved {} at step {} ({:.1f} s); resume: intarsia train --resume {}\n", run,
+             format_count(result.step), result.save_seconds, run);
 }
 
 void train_verb(const Arguments& arguments, bool minutes_given) {
@@ -125,10 +137,11 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
     return;
   }
   const bool resuming = !arguments.resume.empty();
-  if (resuming == !arguments.what.empty())
-    throw CLI::RequiredError(resuming ? "Either a text or --resume, not both:" : "A text, a directory, a recipe or --resume RUN");
-  if (resuming && !arguments.assignments.empty())
-    throw CLI::ValidationError("--resume goes on with the run's own recipe; it takes no assignments");
+  if (resuming && !arguments.what.empty())
+    throw CLI::ValidationError(
+        "--resume goes on with a run and its own recipe; it takes no text and no assignment");
+  if (!resuming && arguments.what.empty())
+    throw CLI::RequiredError("A text, a directory, a recipe or --resume RUN");
 
   Progress progress(stderr);
   TrainCallbacks callbacks;
@@ -147,23 +160,26 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
   const OrderlyEnd orderly_end;
   const TrainResult result = resuming ? resume(run, callbacks) : train(recipe, callbacks);
   progress.finish();
-  if (result.cancelled) {
-    fmt::print(stderr, "^C  saved {} at step {} ({:.1f} s); resume: intarsia train --resume {}\n", run, format_count(result.step),
-               result.save_seconds, run);
-  }
-  if (arguments.json) print_json(result);
-  else if (!result.cancelled) print_end(result, progress);
+  if (result.cancelled) print_interrupt(result);
+  if (arguments.json)
+    print_json(result);
+  else if (!result.cancelled)
+    print_end(result, progress);
 }
 
 }  // namespace
 
 void add_train(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("train", "Train a model on a text, a directory of texts, or by a recipe");
+  CLI::App* verb =
+      app.add_subcommand("train", "Train a model on a text, a directory of texts, or by a recipe");
   auto arguments = std::make_shared<Arguments>();
-  verb->add_option("what", arguments->what, "Text, directory or RECIPE.toml")->type_name("TEXT|DIR|RECIPE.toml");
-  verb->add_option("assignments", arguments->assignments, "Recipe keys, as in optimizer.learning_rate=3e-4, data=FILE, init=PATH")
+  verb->add_option("what", arguments->what, "Text, directory or RECIPE.toml")
+      ->type_name("TEXT|DIR|RECIPE.toml");
+  verb->add_option("assignments", arguments->assignments,
+                   "Recipe keys, as in optimizer.learning_rate=3e-4, data=FILE, init=PATH")
       ->type_name("KEY=VALUE");
-  CLI::Option* minutes = verb->add_option("--minutes", arguments->minutes, "Time to train, without a recipe")->capture_default_str();
+  CLI::Option* minutes = verb->add_option("--minutes", arguments->minutes, "Time to train, without a recipe")
+                             ->capture_default_str();
   verb->add_option("--out", arguments->out, "The run directory; runs/NAME if not given");
   verb->add_option("--resume", arguments->resume, "Go on with a run")->type_name("RUN");
   verb->add_flag("--keys", arguments->keys, "List the keys of a recipe and stop");

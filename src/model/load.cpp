@@ -134,7 +134,8 @@ Loaded load_llama2c(const fs::path& path, const LoadOptions& options) {
 
 Loaded load_hugging_face(const fs::path& path, const LoadOptions& options) {
   const fs::path config = path / "config.json";
-  const fs::path weights = path / "model.safetensors";
+  const fs::path index = path / "model.safetensors.index.json";
+  const fs::path weights = fs::exists(index) ? index : path / "model.safetensors";
   Safetensors stored = read_safetensors(path);
   Loaded loaded = build(read_json(config), config.string(), std::move(stored.tensors), weights.string(),
                         Layout::hugging_face, options);

@@ -21,10 +21,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t least_text = 2000;                   // bytes: less has no validation part worth the name
-constexpr uint64_t counted_text = uint64_t{32} << 20;   // beyond it, the size on disk is taken
-constexpr int64_t most_passes = 40;                     // over the text
-constexpr double share_for_steps = 0.9;                 // of the time; the rest is for validation, samples, saving
+constexpr uint64_t least_text = 2000;                  // bytes: less has no validation part worth the name
+constexpr uint64_t counted_text = uint64_t{32} << 20;  // beyond it, the size on disk is taken
+constexpr int64_t most_passes = 40;                    // over the text
+constexpr double share_for_steps = 0.9;  // of the time; the rest is for validation, samples, saving
 
 // ---- the text
 
@@ -56,8 +56,8 @@ struct TokenizerPlan {
   double bytes_per_token;
 };
 
-// The more text, the more tokens are seen often enough to be learned. Characters only where text is so short that
-// merged tokens would be rare, and plain enough that no others are likely in a prompt.
+// The more text, the more tokens are seen often enough to be learned. Characters only where text is so short
+// that merged tokens would be rare, and plain enough that no others are likely in a prompt.
 TokenizerPlan plan_tokenizer(const TextSize& text) {
   if (text.bytes < 64'000 && text.distinct_bytes <= 100) return {"characters", 256, 1.0};
   if (text.bytes < 300'000) return {"bpe", 512, 1.9};
@@ -69,13 +69,15 @@ TokenizerPlan plan_tokenizer(const TextSize& text) {
 
 // ---- the model
 
-struct Size { int64_t layers, heads, width, context, tokens_per_step; };
+struct Size {
+  int64_t layers, heads, width, context, tokens_per_step;
+};
 
 // Small models learn from many small steps, large ones use the machine better with more tokens a step.
 constexpr Size sizes[] = {
-    {2, 2, 64, 64, 1024},     {3, 3, 96, 128, 2048},     {4, 4, 128, 128, 2048},   {4, 4, 192, 128, 2048},
-    {6, 4, 256, 256, 4096},   {6, 6, 384, 256, 4096},    {8, 8, 512, 256, 8192},   {12, 10, 640, 512, 8192},
-    {12, 12, 768, 512, 16384},
+    {2, 2, 64, 64, 1024},   {3, 3, 96, 128, 2048},    {4, 4, 128, 128, 2048},
+    {4, 4, 192, 128, 2048}, {6, 4, 256, 256, 4096},   {6, 6, 384, 256, 4096},
+    {8, 8, 512, 256, 8192}, {12, 10, 640, 512, 8192}, {12, 12, 768, 512, 16384},
 };
 
 double parameters_of(const Size& size, int64_t vocabulary) {
@@ -83,8 +85,8 @@ double parameters_of(const Size& size, int64_t vocabulary) {
   return 12.0 * static_cast<double>(size.layers) * width * width + static_cast<double>(vocabulary) * width;
 }
 
-// A token costs about 6 operations a parameter, and a model is worth about 20 tokens a parameter (Hoffmann et al. 2022);
-// small models on a single book profit from somewhat fewer, larger ones overfit it.
+// A token costs about 6 operations a parameter, and a model is worth about 20 tokens a parameter (Hoffmann et
+// al. 2022); small models on a single book profit from somewhat fewer, larger ones overfit it.
 const Size& plan_size(double operations, double tokens, int64_t vocabulary) {
   const double by_time = std::sqrt(operations / (6 * 12)), by_text = 6 * tokens;
   const Size* best = &sizes[0];
@@ -105,9 +107,14 @@ void set_size(Recipe& recipe, const Size& size) {
 
 // ---- measuring
 
-// Seconds of one step of the recipe's model on random tokens: the second fastest of a few real steps, the first of
-// which, where memory is new, does not count.
-double seconds_per_step(const Recipe& recipe, DType compute, double budget) {
+struct Measured {
+  double seconds = 0;  // of a step
+  int64_t parameters = 0;
+};
+
+// The median of a few real steps of the recipe's model on random tokens; the first, where memory is new, does
+// not count.
+Measured measure_step(const Recipe& recipe, DType compute, double budget) {
   std::shared_ptr<Model> model;
   if (recipe.model.init.empty()) {
     model = make_model(model_config(recipe, recipe.tokenizer.vocabulary), 1);
@@ -117,29 +124,33 @@ double seconds_per_step(const Recipe& recipe, DType compute, double budget) {
     model = load(recipe.model.init, options).model;
   }
   Optimizer optimizer(*model, recipe.optimizer, compute);
-  const int64_t context = std::min(recipe.model.context, model->context());
-  const Shape shape{recipe.training.batch, context};
+  const Shape shape{recipe.training.batch, std::min(recipe.model.context, model->context())};
   Array ids = Array::empty(shape, DType::i32);
   Random random(1);
-  for (int64_t i = 0; i < shape.count(); i++)
-    ids.mutable_data<int32_t>()[i] = static_cast<int32_t>(random.below(static_cast<uint64_t>(model->vocabulary())));
+  int32_t* id = ids.mutable_data<int32_t>();
+  const auto vocabulary = static_cast<uint64_t>(model->vocabulary());
+  for (int64_t i = 0; i < shape.count(); i++) id[i] = static_cast<int32_t>(random.below(vocabulary));
+
   std::vector<double> seconds;
   const auto begin = Clock::now();
   for (int turn = 0; turn < 30; turn++) {
     const auto start = Clock::now();
-    for (int64_t part = 0; part < recipe.training.accumulation; part++) backward(cross_entropy((*model)(Tensor(ids)), Tensor(ids)));
+    for (int64_t part = 0; part < recipe.training.accumulation; part++)
+      backward(cross_entropy((*model)(Tensor(ids)), Tensor(ids)));
     optimizer.step(0);
     const auto end = Clock::now();
     if (turn > 0) seconds.push_back(std::chrono::duration<double>(end - start).count());
     if (turn > 1 && std::chrono::duration<double>(end - begin).count() > budget) break;
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[std::min<size_t>(1, seconds.size() - 1)];
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<int64_t>(seconds.size() / 2),
+                   seconds.end());
+  return {seconds[seconds.size() / 2], model->parameter_count()};
 }
 
-bool has_fast_bf16() { return std::string_view(kernel::table().name) == "avx512bf16" || std::string_view(kernel::table().name) == "amx"; }
-
-std::string minutes_text(double seconds) { return format_duration(seconds); }
+bool has_fast_bf16() {
+  return std::string_view(kernel::table().name) == "avx512bf16" ||
+         std::string_view(kernel::table().name) == "amx";
+}
 
 // A whole number without noise digits, so that the recipe reads well: 12,345 becomes 12,300.
 int64_t rounded(double value) {
@@ -153,32 +164,19 @@ void apply(Recipe& recipe, std::span<const std::string> overrides) {
   for (const std::string& assignment : overrides) override_recipe(recipe, assignment);
 }
 
-}  // namespace
+// ---- the choice, in the order in which one thing follows from another
 
-Choice choose_recipe(const std::filesystem::path& path, double minutes, std::span<const std::string> overrides) {
-  if (!(minutes > 0) || minutes > 1e6) fail("train: --minutes is {}, expected a number above 0", minutes);
-  const double seconds = minutes * 60;
-  Recipe recipe;
-  recipe.data.path = path.string();
-  apply(recipe, overrides);
-  const TextSize text = measure_text(recipe.data.path, recipe.data.field);
-  if (text.bytes < least_text)
-    fail_hint("give a longer text, or a directory of texts", "{}: has {} bytes of text, expected at least {}", recipe.data.path,
-              text.bytes, least_text);
-
-  const TokenizerPlan tokens_plan = plan_tokenizer(text);
-  recipe.tokenizer.kind = tokens_plan.kind;
-  recipe.tokenizer.vocabulary = tokens_plan.vocabulary;
-  const double tokens = static_cast<double>(text.bytes) / tokens_plan.bytes_per_token;
-  const double train_tokens = tokens * (1 - recipe.data.validation);
-
-  // The small model says what the machine gives; the chosen one is measured again below.
+// The largest model of the table that the time and the text are enough for. A small one says what the machine
+// gives; the chosen one is measured again.
+void choose_model(Recipe& recipe, double tokens, double seconds) {
   Recipe probe = recipe;
   probe.model.init.clear();
   set_size(probe, sizes[3]);
-  const DType fast = has_fast_bf16() ? DType::bf16 : DType::f32;
-  const double probe_seconds = seconds_per_step(probe, fast, std::min(0.3, seconds * 0.02));
-  const double rate = 6 * parameters_of(sizes[3], probe.tokenizer.vocabulary) * static_cast<double>(sizes[3].tokens_per_step) / probe_seconds;
+  const DType compute = has_fast_bf16() ? DType::bf16 : DType::f32;
+  const Measured measured = measure_step(probe, compute, std::min(0.3, seconds * 0.02));
+  const double rate =
+      6 * static_cast<double>(measured.parameters * sizes[3].tokens_per_step) / measured.seconds;
+  const double train_tokens = tokens * (1 - recipe.data.validation);
   set_size(recipe, plan_size(rate * seconds * share_for_steps, train_tokens, recipe.tokenizer.vocabulary));
 
   // Validation needs at least one window; two windows at least are needed to train.
@@ -187,56 +185,99 @@ Choice choose_recipe(const std::filesystem::path& path, double minutes, std::spa
     recipe.model.context /= 2;
     recipe.training.batch *= 2;
   }
-  recipe.schedule.kind = "wsd";
-  recipe.schedule.final_share = 0.02;
-  recipe.schedule.decay_share = 0.3;
-  apply(recipe, overrides);
+}
 
-  const double measured_in = std::min(0.5, seconds * 0.03);
-  double step_seconds = seconds_per_step(recipe, DType::f32, measured_in);
+Measured choose_compute(Recipe& recipe, double seconds) {
+  const double budget = std::min(0.5, seconds * 0.03);
   recipe.training.compute = "f32";
-  if (has_fast_bf16()) {
-    const double bf16_seconds = seconds_per_step(recipe, DType::bf16, measured_in);
-    if (bf16_seconds < 0.9 * step_seconds) {
-      step_seconds = bf16_seconds;
-      recipe.training.compute = "bf16";
-    }
-  }
+  const Measured exact = measure_step(recipe, DType::f32, budget);
+  if (!has_fast_bf16()) return exact;
+  const Measured rounded = measure_step(recipe, DType::bf16, budget);
+  if (rounded.seconds > 0.9 * exact.seconds) return exact;
+  recipe.training.compute = "bf16";
+  return rounded;
+}
 
-  const auto step_tokens = static_cast<double>(recipe.training.batch * recipe.training.accumulation * recipe.model.context);
-  const double by_time = seconds * share_for_steps / step_seconds;
-  const double by_text = static_cast<double>(most_passes) * train_tokens / step_tokens;
-  recipe.training.steps = std::max<int64_t>(20, rounded(std::min(by_time, by_text)));
-  apply(recipe, overrides);
+double tokens_per_step(const Recipe& recipe) {
+  return static_cast<double>(recipe.training.batch * recipe.training.accumulation * recipe.model.context);
+}
+
+// What happens every so often in a run of so many steps.
+void choose_intervals(Recipe& recipe, double step_seconds, double seconds) {
   const int64_t steps = recipe.training.steps;
-  recipe.schedule.warm_up = std::clamp<int64_t>(steps / 20, 1, 200);
+  recipe.schedule.warm_up = std::min(steps - 1, std::clamp<int64_t>(steps / 20, 1, 200));
   recipe.evaluation.every = std::max<int64_t>(1, steps / 10);
   // A batch costs about a third of a step when nothing is learned: a twentieth of the time at most.
   recipe.evaluation.batches = std::max<int64_t>(1, recipe.evaluation.every * 3 / 20);
   recipe.checkpoints.every = recipe.evaluation.every;
   recipe.training.log_every = std::clamp<int64_t>(static_cast<int64_t>(1 / step_seconds), 1, 50);
   recipe.samples.seconds = std::clamp(seconds / 12, 2.0, 60.0);
+}
+
+std::vector<std::string> describe(const Recipe& recipe, const std::filesystem::path& path, uint64_t bytes,
+                                  const Measured& measured, double train_tokens) {
+  const std::string name = path.has_filename() ? path.filename().string() : path.string();
+  std::string tokenizer = "a given tokenizer";
+  if (recipe.tokenizer.kind == "characters") tokenizer = "one token a character";
+  if (recipe.tokenizer.kind == "bpe")
+    tokenizer = fmt::format("byte-level BPE of up to {} tokens", format_count(recipe.tokenizer.vocabulary));
+  std::string model = fmt::format("goes on from {}", recipe.model.init);
+  if (recipe.model.init.empty())
+    model =
+        fmt::format("{}, {} layers of width {}", recipe.model.type, recipe.model.layers, recipe.model.width);
+  const double all = static_cast<double>(recipe.training.steps) * tokens_per_step(recipe);
+  const double seconds = static_cast<double>(recipe.training.steps) * measured.seconds / share_for_steps;
+  return {fmt::format("{}: {} of text, {}", name, format_bytes(static_cast<double>(bytes)), tokenizer),
+          fmt::format("{}, context {}: {} parameters, {}", model, recipe.model.context,
+                      format_short(static_cast<double>(measured.parameters)), recipe.training.compute),
+          fmt::format("{} steps of {} tokens, {:.1f} passes over the text, about {}",
+                      format_count(recipe.training.steps),
+                      format_count(static_cast<int64_t>(tokens_per_step(recipe))), all / train_tokens,
+                      format_duration(seconds))};
+}
+
+}  // namespace
+
+Choice choose_recipe(const std::filesystem::path& path, double minutes,
+                     std::span<const std::string> overrides) {
+  if (!(minutes > 0) || minutes > 1e6) fail("train: --minutes is {}, expected a number above 0", minutes);
+  const double seconds = minutes * 60;
+  Recipe recipe;
+  recipe.data.path = path.string();
+  apply(recipe, overrides);
+  const TextSize text = measure_text(recipe.data.path, recipe.data.field);
+  if (text.bytes < least_text)
+    fail_hint("give a longer text, or a directory of texts", "{}: has {} bytes of text, expected at least {}",
+              recipe.data.path, text.bytes, least_text);
+
+  const TokenizerPlan plan = plan_tokenizer(text);
+  recipe.tokenizer.kind = plan.kind;
+  recipe.tokenizer.vocabulary = plan.vocabulary;
+  const double tokens = static_cast<double>(text.bytes) / plan.bytes_per_token;
+  choose_model(recipe, tokens, seconds);
+  recipe.schedule.kind = "wsd";
+  recipe.schedule.final_share = 0.02;
+  recipe.schedule.decay_share = 0.3;
+  apply(recipe, overrides);
+  Recipe without_steps = recipe;  // which are chosen below
+  without_steps.schedule.warm_up = 0;
+  check_recipe(without_steps);
+  const Measured measured = choose_compute(recipe, seconds);
   apply(recipe, overrides);
 
-  Choice choice;
-  const double expected = static_cast<double>(steps) * step_seconds;
-  choice.lines.push_back(fmt::format("{}: {} of text, {}", path.filename().empty() ? path.string() : path.filename().string(),
-                                     format_bytes(static_cast<double>(text.bytes)),
-                                     recipe.tokenizer.kind == "bpe" ? fmt::format("byte-level BPE of up to {} tokens", format_count(recipe.tokenizer.vocabulary))
-                                     : recipe.tokenizer.kind == "file" ? "a given tokenizer" : "one token a character"));
-  const Size chosen{recipe.model.layers, recipe.model.heads, recipe.model.width, recipe.model.context, 0};
-  if (recipe.model.init.empty())
-    choice.lines.push_back(fmt::format("{}, {} layers of width {}, context {}: about {} parameters, {}", recipe.model.type, chosen.layers,
-                                       chosen.width, chosen.context,
-                                       format_short(parameters_of(chosen, recipe.tokenizer.vocabulary)), recipe.training.compute));
-  else choice.lines.push_back(fmt::format("goes on from {}, context {}, {}", recipe.model.init, chosen.context, recipe.training.compute));
-  choice.lines.push_back(fmt::format("{} steps of {} tokens, {} over the text, about {}", format_count(steps),
-                                     format_count(static_cast<int64_t>(step_tokens)),
-                                     fmt::format("{:.1f} passes", static_cast<double>(steps) * step_tokens / train_tokens),
-                                     minutes_text(expected / share_for_steps)));
-  if (by_text < by_time && steps == recipe.training.steps && expected < 0.8 * seconds * share_for_steps)
-    choice.lines.push_back(fmt::format("more than {} passes over so short a text would not help", most_passes));
-  choice.recipe = recipe;
+  const double train_tokens = tokens * (1 - recipe.data.validation);
+  const double by_time = seconds * share_for_steps / measured.seconds;
+  const double by_text = static_cast<double>(most_passes) * train_tokens / tokens_per_step(recipe);
+  recipe.training.steps = std::max<int64_t>(20, rounded(std::min(by_time, by_text)));
+  const int64_t chosen_steps = recipe.training.steps;
+  apply(recipe, overrides);
+  choose_intervals(recipe, measured.seconds, seconds);
+  apply(recipe, overrides);
+
+  Choice choice{recipe, describe(recipe, path, text.bytes, measured, train_tokens)};
+  if (by_text < 0.8 * by_time && recipe.training.steps == chosen_steps)
+    choice.lines.push_back(
+        fmt::format("more than {} passes over so short a text would not help", most_passes));
   return choice;
 }
 

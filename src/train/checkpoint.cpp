@@ -16,12 +16,16 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int state_version = 1;
+constexpr int64_t most_steps = 1'000'000'000, most_samples = int64_t{1} << 42;  // what a recipe can ask for
 constexpr const char* manifest_name = "manifest.json";
 
-struct TimeField { const char* name; double TimeRecord::*member; };
+struct TimeField {
+  const char* name;
+  double TimeRecord::*member;
+};
 constexpr TimeField time_fields[] = {
-    {"forward", &TimeRecord::forward},     {"backward", &TimeRecord::backward},
-    {"optimizer", &TimeRecord::optimizer}, {"data", &TimeRecord::data},
+    {"forward", &TimeRecord::forward},       {"backward", &TimeRecord::backward},
+    {"optimizer", &TimeRecord::optimizer},   {"data", &TimeRecord::data},
     {"evaluation", &TimeRecord::evaluation}, {"checkpoint", &TimeRecord::checkpoint},
 };
 
@@ -31,14 +35,16 @@ std::string name_of(int64_t step) { return fmt::format("step-{:06}", step); }
 std::optional<int64_t> step_of(const std::string& name) {
   if (!name.starts_with("step-") || name.size() < 11 || name.size() > 20) return std::nullopt;
   const std::string digits = name.substr(5);
-  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return std::nullopt;
   return std::stoll(digits);
 }
 
 std::vector<fs::path> entries_of(const fs::path& directory) {
   std::vector<fs::path> entries;
   std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) entries.push_back(it->path());
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
+    entries.push_back(it->path());
   std::sort(entries.begin(), entries.end());
   return entries;
 }
@@ -69,10 +75,10 @@ template <class T>
 T value_of(const Json& object, const char* key, const fs::path& path) {
   const auto found = object.find(key);
   if (found == object.end()) fail("{}: has no key \"{}\"", path.string(), key);
-  bool right;
-  if constexpr (std::is_same_v<T, int64_t>) right = found->is_number_integer();
-  else right = found->is_number();
-  if (!right) fail("{}: \"{}\" is {}, expected a number", path.string(), key, found->type_name());
+  constexpr bool whole = std::is_same_v<T, int64_t>;
+  if (whole ? !found->is_number_integer() : !found->is_number())
+    fail("{}: \"{}\" is {}, expected a {}number", path.string(), key, quote(found->dump(), 40),
+         whole ? "whole " : "");
   return found->template get<T>();
 }
 
@@ -90,8 +96,8 @@ Checkpoints::Checkpoints(const fs::path& run, int64_t keep) : directory_(run / "
 
 // ---- writing
 
-void Checkpoints::write_into(const fs::path& directory, Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
-                             const TrainState& state) {
+void Checkpoints::write_into(const fs::path& directory, Model& model, const Tokenizer& tokenizer,
+                             Optimizer& optimizer, const TrainState& state) {
   optimizer.with_masters(model, [&] { intarsia::save(model, &tokenizer, directory); });
 
   std::vector<ArraySource> moments;
@@ -128,8 +134,8 @@ void Checkpoints::point(const char* name, const std::string& target) {
   write_file(directory_ / name, target + "\n");
 }
 
-void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
-                              const TrainState& state) {
+void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokenizer& tokenizer,
+                              Optimizer& optimizer, const TrainState& state) {
   fs::path temporary = target;
   temporary += ".tmp";
   remove_tree(temporary);
@@ -137,7 +143,8 @@ void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokeni
     write_into(temporary, model, tokenizer, optimizer, state);
     rename_path(temporary, target);
   } catch (...) {
-    // Half a checkpoint on a full disk is in the way. If it cannot be removed either, the first error is the one to tell.
+    // Half a checkpoint on a full disk is in the way. If it cannot be removed either, the first error is the
+    // one to tell.
     try {
       remove_tree(temporary);
     } catch (const Error&) {}
@@ -145,10 +152,12 @@ void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokeni
   }
 }
 
-fs::path Checkpoints::save(Model& model, const Tokenizer& tokenizer, Optimizer& optimizer, const TrainState& state) {
+fs::path Checkpoints::save(Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
+                           const TrainState& state) {
   make_directories(directory_);
   const fs::path target = directory_ / name_of(state.step);
-  if (!fs::exists(target)) write_whole(target, model, tokenizer, optimizer, state);  // equal steps have equal bits
+  if (!fs::exists(target))
+    write_whole(target, model, tokenizer, optimizer, state);  // equal steps have equal bits
   point("last", name_of(state.step));
   if (state.best_step == state.step) point("best", name_of(state.step));
   remove_old(state.best_step);
@@ -184,7 +193,8 @@ void Checkpoints::verify(const fs::path& checkpoint) {
     fail("{}: expected an object with the key \"sha256\"", path.string());
   for (const auto& [name, hash] : hashes->items()) {
     const bool plain_name = name.find('/') == name.npos && name != "." && name != "..";
-    if (!plain_name || !hash.is_string()) fail("{}: the entry {} is no file's hash", path.string(), quote(name));
+    if (!plain_name || !hash.is_string())
+      fail("{}: the entry {} is no file's hash", path.string(), quote(name));
     if (sha256_file(checkpoint / name) != hash.get<std::string>())
       fail("{}: differs from the hash in {}", (checkpoint / name).string(), manifest_name);
   }
@@ -198,7 +208,8 @@ std::optional<fs::path> Checkpoints::newest(const std::function<void(const std::
       verify(checkpoint);
       return checkpoint;
     } catch (const Error& error) {
-      warn(fmt::format("{} is damaged ({}); going back to an earlier one", checkpoint.filename().string(), error.what()));
+      warn(fmt::format("{} is damaged ({}); going back to an earlier one", checkpoint.filename().string(),
+                       error.what()));
     }
   }
   return std::nullopt;
@@ -211,8 +222,10 @@ void Checkpoints::settle(const fs::path& newest, const TrainState& state) {
     if (const auto step = step_of(name); step && *step > state.step) remove_whole(entry);
   }
   point("last", newest.filename().string());
-  if (state.best_step >= 0 && fs::exists(directory_ / name_of(state.best_step))) point("best", name_of(state.best_step));
-  else remove_file(directory_ / "best");
+  if (state.best_step >= 0 && fs::exists(directory_ / name_of(state.best_step)))
+    point("best", name_of(state.best_step));
+  else
+    remove_file(directory_ / "best");
 }
 
 TrainState Checkpoints::read_state(const fs::path& checkpoint) {
@@ -224,7 +237,8 @@ TrainState Checkpoints::read_state(const fs::path& checkpoint) {
   TrainState state;
   state.step = value_of<int64_t>(json, "step", path);
   state.sample = value_of<int64_t>(json, "sample", path);
-  if (state.step < 0 || state.sample < 0) fail("{}: step and sample must not be negative", path.string());
+  if (state.step < 0 || state.step > most_steps || state.sample < 0 || state.sample > most_samples)
+    fail("{}: step {} and sample {} are out of range", path.string(), state.step, state.sample);
   state.loss = value_of<double>(json, "loss", path);
   state.validation = optional_of(json, "validation", path);
   state.best = optional_of(json, "best", path);
@@ -233,7 +247,8 @@ TrainState Checkpoints::read_state(const fs::path& checkpoint) {
   state.evaluated_step = value_of<int64_t>(json, "evaluated_step", path);
   const auto time = json.find("time");
   if (time == json.end() || !time->is_object()) fail("{}: has no object \"time\"", path.string());
-  for (const TimeField& field : time_fields) state.time.*field.member = value_of<double>(*time, field.name, path);
+  for (const TimeField& field : time_fields)
+    state.time.*field.member = value_of<double>(*time, field.name, path);
   return state;
 }
 

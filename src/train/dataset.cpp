@@ -13,7 +13,9 @@ namespace {
 constexpr uint64_t tokenizer_text = uint64_t{64} << 20;  // bytes that a tokenizer is trained on, about
 constexpr uint64_t order_stream = 0x6f72646572, start_stream = 0x7374617274;
 
-TextSource open_text(const Recipe& recipe) { return TextSource(recipe.data.path, {.field = recipe.data.field}); }
+TextSource open_text(const Recipe& recipe) {
+  return TextSource(recipe.data.path, {.field = recipe.data.field});
+}
 
 // What changes when the tokenizer does.
 std::string fingerprint(const Tokenizer& tokenizer) {
@@ -54,12 +56,14 @@ TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std
   options.validation = recipe.data.validation;
   options.tokenizer = fingerprint(tokenizer);
   if (cancel) options.progress = [&](uint64_t, uint64_t) { return !cancel(); };
-  return TokenShards::prepare(directory, text, [&](std::string_view part) { return tokenizer.encode(part); }, options);
+  return TokenShards::prepare(
+      directory, text, [&](std::string_view part) { return tokenizer.encode(part); }, options);
 }
 
 // ---- order
 
-Permutation::Permutation(uint64_t count, uint64_t seed, uint64_t epoch) : count_(count), seed_(seed), epoch_(epoch) {
+Permutation::Permutation(uint64_t count, uint64_t seed, uint64_t epoch)
+    : count_(count), seed_(seed), epoch_(epoch) {
   half_bits_ = 1;
   while ((uint64_t{1} << (2 * half_bits_)) < count) half_bits_++;
 }
@@ -88,7 +92,8 @@ Dataset::Dataset(TokenShards shards, int64_t context, uint64_t seed)
   windows_ = (shards_.train_size() - context) / context;
   if (windows_ < 1)
     fail_hint("give more text, or lower model.context",
-              "data: the text has {} training tokens, expected at least {}, twice the context", shards_.train_size(), 2 * context);
+              "data: the text has {} training tokens, expected at least {}, twice the context",
+              shards_.train_size(), 2 * context);
   validation_windows_ = std::max<int64_t>(0, (shards_.validation_size() - 1) / context);
 }
 
@@ -108,13 +113,15 @@ void Dataset::read_row(int64_t begin, int64_t row, Array& ids, Array& targets) c
 }
 
 Batch Dataset::training(int64_t sample, int64_t rows) const {
-  Array ids = Array::empty({rows, context_}, DType::i32), targets = Array::empty({rows, context_}, DType::i32);
+  Array ids = Array::empty({rows, context_}, DType::i32),
+        targets = Array::empty({rows, context_}, DType::i32);
   for (int64_t row = 0; row < rows; row++) read_row(position(sample + row), row, ids, targets);
   return {Tensor(std::move(ids)), Tensor(std::move(targets))};
 }
 
 Batch Dataset::validation(int64_t window, int64_t rows) const {
-  Array ids = Array::empty({rows, context_}, DType::i32), targets = Array::empty({rows, context_}, DType::i32);
+  Array ids = Array::empty({rows, context_}, DType::i32),
+        targets = Array::empty({rows, context_}, DType::i32);
   for (int64_t row = 0; row < rows; row++)
     read_row(shards_.train_size() + (window + row) * context_, row, ids, targets);
   return {Tensor(std::move(ids)), Tensor(std::move(targets))};

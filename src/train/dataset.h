@@ -18,8 +18,8 @@ std::shared_ptr<const Tokenizer> make_tokenizer(const Recipe& recipe);
 TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std::filesystem::path& directory,
                      const std::function<bool()>& cancel);
 
-// A permutation of [0, count), computed point by point from (seed, epoch): a four-round Feistel network (Luby & Rackoff
-// 1988) on the next power of four, walked until it lands inside.
+// A permutation of [0, count), computed point by point from (seed, epoch): a four-round Feistel network (Luby
+// & Rackoff 1988) on the next power of four, walked until it lands inside.
 class Permutation {
  public:
   Permutation(uint64_t count, uint64_t seed, uint64_t epoch);
@@ -30,11 +30,14 @@ class Permutation {
   int half_bits_;
 };
 
-struct Batch { Tensor ids, targets; };  // i32 [rows, context]; target t is the id that follows id t
+struct Batch {
+  Tensor ids, targets;
+};  // i32 [rows, context]; target t is the id that follows id t
 
-// Training samples are numbered from 0 without end; sample s is a pure function of (seed, s), so a run's place in its data is
-// one number. An epoch cuts the training tokens into windows of `context`, from a start that differs from epoch to
-// epoch, and visits each once in random order. Validation windows do not overlap; a shorter rest is left out.
+// Training samples are numbered from 0 without end; sample s is a pure function of (seed, s), so a run's
+// place in its data is one number. An epoch cuts the training tokens into windows of `context`, from a start
+// that differs from epoch to epoch, and visits each once in random order. Validation windows do not overlap;
+// a shorter rest is left out.
 class Dataset {
  public:
   Dataset(TokenShards shards, int64_t context, uint64_t seed);

@@ -1,7 +1,5 @@
 #include "train/loop.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +19,7 @@
 #include "train/events.h"
 #include "train/log.h"
 #include "train/report.h"
+#include "train/run_directory.h"
 #include "train/sampler.h"
 #include "train/work.h"
 
@@ -37,29 +36,9 @@ constexpr size_t averaged_losses = 20;
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
-double unix_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-// Held while a process trains in the directory. The system gives it back when the process ends, however it ends.
-class RunLock {
- public:
-  explicit RunLock(const fs::path& run) {
-    file_ = ::open(run.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file_ < 0) fail("{}: cannot open: {}", run.string(), std::generic_category().message(errno));
-    if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
-    const int error = errno;
-    ::close(file_);
-    if (error == EWOULDBLOCK) fail_hint("wait for it, or stop it", "{}: another process trains here", run.string());
-    file_ = -1;  // some network file systems have no locks; train without one
-  }
-  ~RunLock() {
-    if (file_ >= 0) ::close(file_);
-  }
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-
- private:
-  int file_ = -1;
-};
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 // Adds the time until its end to an entry.
 class Stopwatch {
@@ -83,8 +62,12 @@ std::string describe(const Tokenizer& tokenizer, const Recipe& recipe) {
 class Run {
  public:
   Run(const fs::path& run, const Recipe& recipe, const TrainCallbacks& callbacks)
-      : path_(run), recipe_(recipe), callbacks_(callbacks), lock_(run),
-        checkpoints_(run, recipe.checkpoints.keep), log_(run / "log.jsonl") {}
+      : path_(run),
+        recipe_(recipe),
+        callbacks_(callbacks),
+        lock_(run),
+        checkpoints_(run, recipe.checkpoints.keep),
+        log_(run / "log.jsonl") {}
 
   TrainResult go(bool resumed) {
     int64_t at = 0;
@@ -165,10 +148,14 @@ class Run {
       model_ = std::move(loaded.model);
       tokenizer_ = std::move(loaded.tokenizer);
     }
-    if (!tokenizer_ || (!checkpoint && recipe_.tokenizer.kind == "file")) tokenizer_ = make_tokenizer(recipe_);
-    if (!model_) model_ = make_model(model_config(recipe_, tokenizer_->size()), static_cast<uint64_t>(recipe_.training.seed));
+    if (!tokenizer_ || (!checkpoint && recipe_.tokenizer.kind == "file"))
+      tokenizer_ = make_tokenizer(recipe_);
+    if (!model_)
+      model_ =
+          make_model(model_config(recipe_, tokenizer_->size()), static_cast<uint64_t>(recipe_.training.seed));
     if (tokenizer_->size() > model_->vocabulary())
-      fail("training: the tokenizer has {} ids, the model's vocabulary is {}", tokenizer_->size(), model_->vocabulary());
+      fail("training: the tokenizer has {} ids, the model's vocabulary is {}", tokenizer_->size(),
+           model_->vocabulary());
   }
 
   bool open_data(bool made) {
@@ -211,8 +198,9 @@ class Run {
     start.compute = recipe_.training.compute;
     start.defaults = default_keys(recipe_);
     log_.write(start);
-    note(fmt::format("{} tokens of {} ({}), {} of {} parameters, {}", format_count(dataset_->shards().size()), start.data,
-                     start.tokenizer, start.model, format_short(static_cast<double>(start.parameters)), start.compute));
+    note(fmt::format("{} tokens of {} ({}), {} of {} parameters, {}", format_count(dataset_->shards().size()),
+                     start.data, start.tokenizer, start.model,
+                     format_short(static_cast<double>(start.parameters)), start.compute));
   }
 
   // ---- steps
@@ -274,8 +262,8 @@ class Run {
   void report_step() {
     const auto now = Clock::now();
     const double since = seconds_between(logged_, now) - apart_;
-    const double done = static_cast<double>((state_.step - logged_step_) * recipe_.training.batch * recipe_.training.accumulation *
-                                            dataset_->context());
+    const double done = static_cast<double>((state_.step - logged_step_) * recipe_.training.batch *
+                                            recipe_.training.accumulation * dataset_->context());
     state_.seconds = before_ + seconds_between(began_, now);
     const MemoryUse memory = memory_use();
     TrainProgress progress;
@@ -297,9 +285,10 @@ class Run {
     logged_step_ = state_.step;
     apart_ = 0;
 
-    log_.write(StepRecord{progress.step, progress.loss, progress.learning_rate, progress.gradient_norm, progress.tokens,
-                          progress.tokens_per_second, progress.peak_share, static_cast<int64_t>(memory.current),
-                          static_cast<int64_t>(memory.peak), progress.seconds});
+    log_.write(StepRecord{progress.step, progress.loss, progress.learning_rate, progress.gradient_norm,
+                          progress.tokens, progress.tokens_per_second, progress.peak_share,
+                          static_cast<int64_t>(memory.current), static_cast<int64_t>(memory.peak),
+                          progress.seconds});
     const Scalar scalars[] = {{"loss/train", progress.loss},
                               {"learning_rate", progress.learning_rate},
                               {"gradient_norm", progress.gradient_norm},
@@ -364,7 +353,8 @@ class Run {
 
   void write_sample() {
     const auto start = Clock::now();
-    const Random random(static_cast<uint64_t>(recipe_.training.seed), sample_stream, static_cast<uint64_t>(state_.step) << 20);
+    const Random random(static_cast<uint64_t>(recipe_.training.seed), sample_stream,
+                        static_cast<uint64_t>(state_.step) << 20);
     const std::string text = sample_text(*model_, *tokenizer_, recipe_.samples, random);
     log_.write(SampleRecord{state_.step, recipe_.samples.prompt, text});
     if (callbacks_.sample) callbacks_.sample({state_.step, recipe_.samples.prompt, text});
@@ -384,8 +374,8 @@ class Run {
     saved_step_ = state_.step;
     int64_t bytes = 0;
     for (const auto& entry : fs::directory_iterator(made)) bytes += static_cast<int64_t>(entry.file_size());
-    log_.write(CheckpointRecord{state_.step, (fs::path("checkpoints") / made.filename()).string(), bytes, save_seconds_, best,
-                                unix_time()});
+    log_.write(CheckpointRecord{state_.step, (fs::path("checkpoints") / made.filename()).string(), bytes,
+                                save_seconds_, best, unix_time()});
     log_.write(time_);
     write_report(path_);
     if (callbacks_.checkpoint) callbacks_.checkpoint({state_.step, made, save_seconds_, best});
@@ -396,8 +386,10 @@ class Run {
     const bool ended = state_.step >= recipe_.training.steps;
     if (!ended) {
       log_.write(EventRecord{state_.step, fmt::format("interrupted at step {}", format_count(state_.step))});
-      if (saved_step_ != state_.step || state_.step == 0) save();
-      else write_report(path_);
+      if (saved_step_ != state_.step || state_.step == 0)
+        save();
+      else
+        write_report(path_);
     }
     TrainResult result;
     result.run = path_;
@@ -466,39 +458,36 @@ std::string model_config(const Recipe& recipe, int64_t vocabulary) {
       {"attention_bias", shape.bias},
       {"mlp_bias", shape.bias},
   };
-  // A gated layer has three matrices where the plain one has two, so 8/3 of the width costs what 4 does there.
-  config["intermediate_size"] = shape.feed_forward ? shape.feed_forward : (shape.width * 8 / 3 + 31) / 32 * 32;
+  // A gated layer has three matrices where the plain one has two, so 8/3 of the width costs what 4 does
+  // there.
+  config["intermediate_size"] =
+      shape.feed_forward ? shape.feed_forward : (shape.width * 8 / 3 + 31) / 32 * 32;
   if (shape.feed_forward) config["n_inner"] = shape.feed_forward;
   return config.dump();
-}
-
-fs::path free_run_path(const std::string& name) {
-  const fs::path base = fs::path("runs") / (name.empty() ? "run" : name);
-  fs::path path = base;
-  for (int number = 2; fs::exists(path); number++) {
-    path = base;
-    path += fmt::format("-{}", number);
-  }
-  return path;
 }
 
 TrainResult train(const Recipe& given, const TrainCallbacks& callbacks) {
   Recipe recipe = given;
   check_recipe(recipe);
-  if (recipe.training.out.empty()) recipe.training.out = free_run_path(fs::path(recipe.data.path).stem().string()).string();
+  if (recipe.training.out.empty())
+    recipe.training.out = free_run_path(fs::path(recipe.data.path).stem().string()).string();
   const fs::path run = recipe.training.out;
   const std::string text = to_toml(recipe);
-  // Values set by a program have not been through the table's checks, and a resume must be able to read the file.
+  // Values set by a program have not been through the table's checks, and a resume must be able to read the
+  // file.
   recipe = parse_recipe(text, "recipe");
   if (fs::exists(run / "recipe.toml") || fs::exists(run / "checkpoints"))
-    fail_hint(fmt::format("intarsia train --resume {}, or choose another --out", run.string()), "{}: holds a run already", run.string());
+    fail_hint(fmt::format("intarsia train --resume {}, or choose another --out", run.string()),
+              "{}: holds a run already", run.string());
   make_directories(run);
   write_file(run / "recipe.toml", text);
   return Run(run, recipe, callbacks).go(false);
 }
 
 TrainResult resume(const fs::path& run, const TrainCallbacks& callbacks) {
-  if (!fs::exists(run / "recipe.toml")) fail("{}: is no run directory: it has no recipe.toml", run.string());
+  if (!fs::exists(run / "recipe.toml"))
+    fail_hint("give the directory that intarsia train made, such as runs/book",
+              "{}: is no run directory: it has no recipe.toml", run.string());
   const Recipe recipe = read_recipe(run / "recipe.toml");
   return Run(run, recipe, callbacks).go(true);
 }

@@ -4,9 +4,8 @@
 
 namespace intarsia {
 
-// The text of a config.json for the recipe's model. Sizes stand under each of the names that architectures have for them.
+// The text of a config.json for the recipe's model. Sizes stand under each of the names that architectures
+// have for them.
 std::string model_config(const Recipe& recipe, int64_t vocabulary);
-// runs/NAME, with -2, -3 ... behind it if that exists.
-std::filesystem::path free_run_path(const std::string& name);
 
 }  // namespace intarsia

@@ -9,7 +9,8 @@ namespace intarsia {
 
 Optimizer::Optimizer(Model& model, const Recipe::Optimizer& options, DType compute)
     : options_(options), adamw_(options.kind == "adamw") {
-  if (!adamw_ && options.kind != "sgd") fail("recipe: optimizer.kind is \"{}\", expected adamw or sgd", options.kind);
+  if (!adamw_ && options.kind != "sgd")
+    fail("recipe: optimizer.kind is \"{}\", expected adamw or sgd", options.kind);
   model.compute = compute;
   for (Weight& weight : model.weights()) {
     const Array& value = weight.tensor->array();
@@ -22,8 +23,9 @@ Optimizer::Optimizer(Model& model, const Recipe::Optimizer& options, DType compu
     kernel::copy(value, entry.master);
     entry.m = Array::zeros(value.shape());
     if (adamw_) entry.v = Array::zeros(value.shape());
-    entry.parameter = compute == DType::f32 ? intarsia::parameter(entry.master)
-                                            : intarsia::parameter(kernel::cast(entry.master, compute), DType::f32);
+    entry.parameter = compute == DType::f32
+                          ? intarsia::parameter(entry.master)
+                          : intarsia::parameter(kernel::cast(entry.master, compute), DType::f32);
     *weight.tensor = entry.parameter;
     entries_.push_back(std::move(entry));
   }
@@ -40,7 +42,8 @@ double Optimizer::step(double learning_rate) {
     gradient = kernel::contiguous(gradient);
     gradients_.push_back(gradient);
     const bool rounded = entry.parameter.dtype() != DType::f32;
-    kernel::AdamWTensors tensors{entry.master, gradient, entry.m, entry.v, rounded ? entry.parameter.array() : Array()};
+    kernel::AdamWTensors tensors{entry.master, gradient, entry.m, entry.v,
+                                 rounded ? entry.parameter.array() : Array()};
     (entry.decay ? decayed_ : plain_).push_back(std::move(tensors));
   }
   const double norm = std::sqrt(kernel::sum_of_squares(gradients_));
@@ -61,14 +64,23 @@ double Optimizer::step(double learning_rate) {
   return norm;
 }
 
-void Optimizer::update(std::vector<kernel::AdamWTensors>& group, double learning_rate, double weight_decay, double scale) {
+void Optimizer::update(std::vector<kernel::AdamWTensors>& group, double learning_rate, double weight_decay,
+                       double scale) {
   if (group.empty()) return;
   if (adamw_) {
-    kernel::adamw(group, {.learning_rate = learning_rate, .beta1 = options_.beta1, .beta2 = options_.beta2,
-                          .eps = options_.eps, .weight_decay = weight_decay, .scale = scale, .step = steps_});
+    kernel::adamw(group, {.learning_rate = learning_rate,
+                          .beta1 = options_.beta1,
+                          .beta2 = options_.beta2,
+                          .eps = options_.eps,
+                          .weight_decay = weight_decay,
+                          .scale = scale,
+                          .step = steps_});
   } else {
-    kernel::sgd(group, {.learning_rate = learning_rate, .momentum = options_.momentum, .weight_decay = weight_decay,
-                        .scale = scale, .first = steps_ == 1});
+    kernel::sgd(group, {.learning_rate = learning_rate,
+                        .momentum = options_.momentum,
+                        .weight_decay = weight_decay,
+                        .scale = scale,
+                        .first = steps_ == 1});
   }
 }
 

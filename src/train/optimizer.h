@@ -9,8 +9,8 @@
 
 namespace intarsia {
 
-// Makes the model's weights parameters and updates them. With compute f32 the parameters are the masters; with bf16 they
-// are rounded copies that each step refreshes, and their gradients are f32.
+// Makes the model's weights parameters and updates them. With compute f32 the parameters are the masters;
+// with bf16 they are rounded copies that each step refreshes, and their gradients are f32.
 //   adamw  decoupled weight decay (Loshchilov & Hutter 2019), bias-corrected
 //   sgd    momentum m = momentum m + g, w -= rate m, as PyTorch has it
 class Optimizer {
@@ -18,8 +18,8 @@ class Optimizer {
   // The model's weights must be plain, not quantized; their memory is copied if it cannot be written.
   Optimizer(Model& model, const Recipe::Optimizer& options, DType compute);
 
-  // One update from the parameters' gradients, which are then dropped. Returns the norm of all gradients together
-  // before clipping; throws, with the weights untouched, if it is not finite.
+  // One update from the parameters' gradients, which are then dropped. Returns the norm of all gradients
+  // together before clipping; throws, with the weights untouched, if it is not finite.
   double step(double learning_rate);
 
   int64_t steps() const { return steps_; }  // updates done
@@ -49,7 +49,8 @@ class Optimizer {
 
  private:
   void show_masters(Model& model, bool masters);
-  void update(std::vector<kernel::AdamWTensors>& group, double learning_rate, double weight_decay, double scale);
+  void update(std::vector<kernel::AdamWTensors>& group, double learning_rate, double weight_decay,
+              double scale);
   Recipe::Optimizer options_;
   bool adamw_;
   std::vector<Entry> entries_;

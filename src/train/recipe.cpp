@@ -17,7 +17,9 @@ namespace intarsia {
 namespace {
 
 constexpr size_t largest_recipe = size_t{1} << 18;
-constexpr int most_dots = 500;  // in a line: each dot of a key nests a table, and tables are freed by recursion
+constexpr int most_dots =
+    500;  // in a line: each dot of a key nests a table, and tables are freed by recursion
+constexpr double most_samples = 0x1p42;  // so that tokens can be counted
 constexpr double billion = 1e9, quintillion = 1e18;
 
 // A number's entry has a range, a text's entry may have choices.
@@ -28,7 +30,8 @@ constexpr RecipeField fields[] = {
     {FIELD(data.field), 0, 0, "", "the key that holds the text in JSON lines"},
     {FIELD(data.validation), 0, 0.9, "", "share of the tokens, at the end, kept for validation"},
 
-    {FIELD(tokenizer.kind), 0, 0, "bpe characters file", "byte-level BPE trained on the data, one id per character, or a file"},
+    {FIELD(tokenizer.kind), 0, 0, "bpe characters file",
+     "byte-level BPE trained on the data, one id per character, or a file"},
     {FIELD(tokenizer.vocabulary), 256, 1 << 20, "", "ids of a BPE, at most"},
     {FIELD(tokenizer.path), 0, 0, "", "tokenizer.json or its directory, for kind = \"file\""},
 
@@ -41,7 +44,8 @@ constexpr RecipeField fields[] = {
     {FIELD(model.feed_forward), 0, 1 << 20, "", "width inside the feed-forward layer; 0: chosen from width"},
     {FIELD(model.context), 1, 1 << 20, "", "tokens of a training sequence"},
     {FIELD(model.tied), 0, 0, "", "embedding and output share one matrix"},
-    {FIELD(model.bias), 0, 0, "", "biases in attention and feed-forward layers, where the architecture leaves a choice"},
+    {FIELD(model.bias), 0, 0, "",
+     "biases in attention and feed-forward layers, where the architecture leaves a choice"},
 
     {FIELD(optimizer.kind), 0, 0, "adamw sgd", ""},
     {FIELD(optimizer.learning_rate), 0, 1000, "", "peak"},
@@ -52,7 +56,8 @@ constexpr RecipeField fields[] = {
     {FIELD(optimizer.momentum), 0, 0.999999, "", "of SGD"},
     {FIELD(optimizer.clip), 0, 1e6, "", "largest norm of all gradients together; 0: no clipping"},
 
-    {FIELD(schedule.kind), 0, 0, "cosine linear wsd constant", "after the warm-up; wsd: constant, then linear decay"},
+    {FIELD(schedule.kind), 0, 0, "cosine linear wsd constant",
+     "after the warm-up; wsd: constant, then linear decay"},
     {FIELD(schedule.warm_up), 0, billion, "", "steps"},
     {FIELD(schedule.final_share), 0, 1, "", "of the peak learning rate, at the end"},
     {FIELD(schedule.decay_share), 0, 1, "", "of all steps, that wsd decays in"},
@@ -66,7 +71,8 @@ constexpr RecipeField fields[] = {
     {FIELD(training.out), 0, 0, "", "the run directory; empty: runs/NAME"},
 
     {FIELD(evaluation.every), 0, billion, "", "steps; 0: at the end only"},
-    {FIELD(evaluation.batches), 0, billion, "", "batches of validation windows, spread evenly; 0: all of them"},
+    {FIELD(evaluation.batches), 0, billion, "",
+     "batches of validation windows, spread evenly; 0: all of them"},
 
     {FIELD(samples.every), 0, billion, "", "steps; 0: none by steps"},
     {FIELD(samples.seconds), 0, billion, "", "0: none by time"},
@@ -79,7 +85,9 @@ constexpr RecipeField fields[] = {
 };
 #undef FIELD
 
-struct Shorthand { std::string_view name, key; };
+struct Shorthand {
+  std::string_view name, key;
+};
 constexpr Shorthand shorthands[] = {{"data", "data.path"}, {"init", "model.init"}, {"out", "training.out"}};
 
 std::string_view section_of(std::string_view key) { return key.substr(0, key.find('.')); }
@@ -107,8 +115,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-// The key that an unknown one is likely meant to be; empty if none is near. In its own section the bare name is enough.
-std::string nearest_key(std::string_view unknown) {
+// The key that an unknown one is likely meant to be; empty if none is near. In a table the bare name is
+// enough, unless the unknown one was dotted.
+std::string nearest_key(std::string_view unknown, bool dotted) {
   const std::string_view section = section_of(unknown), name = name_of(unknown);
   size_t best = std::max<size_t>(name.size() / 3, 2) + 1;
   std::string found;
@@ -119,14 +128,14 @@ std::string nearest_key(std::string_view unknown) {
     if (!here) distance += edit_distance(section.substr(0, 64), section_of(key)) > 2 ? 1 : 0;
     if (distance < best) {
       best = distance;
-      found = here ? name_of(key) : key;
+      found = here && !dotted ? name_of(key) : key;
     }
   }
   return found;
 }
 
 [[noreturn]] void fail_unknown(std::string_view place, std::string_view key, std::string_view shown) {
-  const std::string nearest = nearest_key(key.substr(0, 256));
+  const std::string nearest = nearest_key(key.substr(0, 256), key == shown);
   std::string hint = nearest.empty() ? "" : fmt::format("did you mean {}?", nearest);
   fail_hint(std::move(hint), "{}: unknown key {}", place, quote(shown));
 }
@@ -212,11 +221,13 @@ bool store(const toml::node& node, const RecipeField& field, const RecipePlace& 
 
 void set_field(Recipe& recipe, const RecipeField& field, const toml::node& node, std::string_view where) {
   const RecipePlace place = field.place(recipe);
-  if (!store(node, field, place)) fail("{}: {} is {}, expected {}", where, field.key, shown(node), expected(field, place));
+  if (!store(node, field, place))
+    fail("{}: {} is {}, expected {}", where, field.key, shown(node), expected(field, place));
 }
 
 toml::table parse(std::string_view text, std::string_view name) {
-  if (text.size() > largest_recipe) fail("{}: has {} bytes, a recipe has at most {}", name, text.size(), largest_recipe);
+  if (text.size() > largest_recipe)
+    fail("{}: has {} bytes, a recipe has at most {}", name, text.size(), largest_recipe);
   int line = 1, dots = 0;
   for (const char c : text) {
     if (c == '.' && ++dots > most_dots) fail("{}:{}: more than {} dots in a line", name, line, most_dots);
@@ -228,7 +239,8 @@ toml::table parse(std::string_view text, std::string_view name) {
     return toml::parse(text);
   } catch (const toml::parse_error& error) {
     std::string why(error.description());
-    std::replace_if(why.begin(), why.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
+    std::replace_if(
+        why.begin(), why.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
     fail("{}:{}: {}", name, error.source().begin.line, why);
   }
 }
@@ -244,9 +256,12 @@ std::string quoted_toml(std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else if (byte < 0x20 || byte == 0x7F) out += fmt::format("\\u{:04x}", byte);
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else if (byte < 0x20 || byte == 0x7F)
+      out += fmt::format("\\u{:04x}", byte);
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -274,11 +289,13 @@ Recipe parse_recipe(std::string_view text, std::string_view name) {
   Recipe recipe;
   for (const auto& [section, content] : document) {
     const std::string where = at_line(name, section.source());
-    const bool known = std::any_of(std::begin(fields), std::end(fields),
-                                   [&](const RecipeField& field) { return section_of(field.key) == section.str(); });
+    const bool known = std::any_of(std::begin(fields), std::end(fields), [&](const RecipeField& field) {
+      return section_of(field.key) == section.str();
+    });
     if (!known) fail_unknown_section(where, section.str());
-    if (!content.is_table()) fail_hint(fmt::format("write [{}] above its keys", section.str()), "{}: {} is {}, expected a table",
-                                       where, section.str(), shown(content));
+    if (!content.is_table())
+      fail_hint(fmt::format("write [{}] above its keys", section.str()), "{}: {} is {}, expected a table",
+                where, section.str(), shown(content));
     for (const auto& [key, value] : *content.as_table()) {
       const std::string full = fmt::format("{}.{}", section.str(), key.str());
       const RecipeField* field = find_field(full);
@@ -297,14 +314,16 @@ void override_recipe(Recipe& recipe, std::string_view assignment) {
   constexpr std::string_view where = "command line";
   const size_t equals = assignment.find('=');
   if (equals == assignment.npos || equals == 0)
-    fail_hint("write key=value, such as training.steps=1000", "{}: {} is no assignment", where, quote(assignment));
+    fail_hint("write key=value, such as training.steps=1000", "{}: {} is no assignment", where,
+              quote(assignment));
   std::string_view key = assignment.substr(0, equals);
   const std::string_view value = assignment.substr(equals + 1);
   for (const Shorthand& shorthand : shorthands)
     if (key == shorthand.name) key = shorthand.key;
   const RecipeField* field = find_field(key);
   if (!field) fail_unknown(where, key, key);
-  if (value.size() > largest_recipe) fail("{}: the value of {} has {} bytes", where, field->key, value.size());
+  if (value.size() > largest_recipe)
+    fail("{}: the value of {} has {} bytes", where, field->key, value.size());
   // A shell has taken the quotes away, so a text is taken as it stands unless it still has them.
   const bool is_text = std::holds_alternative<std::string*>(field->place(recipe));
   if (is_text && !value.starts_with('"') && !value.starts_with('\'')) {
@@ -315,27 +334,36 @@ void override_recipe(Recipe& recipe, std::string_view assignment) {
   const bool one_line = value.find('\n') == value.npos;
   try {
     if (one_line) document = toml::parse(fmt::format("value = {}", value));
-  } catch (const toml::parse_error&) {
-    document.clear();
-  }
+  } catch (const toml::parse_error&) { document.clear(); }
   const toml::node* node = document.size() == 1 ? document.get("value") : nullptr;
-  if (!node) fail("{}: {} is {}, expected {}", where, field->key, quote(value), expected(*field, field->place(recipe)));
+  if (!node)
+    fail("{}: {} is {}, expected {}", where, field->key, quote(value),
+         expected(*field, field->place(recipe)));
   set_field(recipe, *field, *node, where);
 }
 
 void check_recipe(const Recipe& recipe) {
   const Recipe::ModelShape& model = recipe.model;
-  if (recipe.data.path.empty()) fail_hint("add data=FILE", "recipe: data.path is empty, expected a text, a directory or JSON lines");
+  if (recipe.data.path.empty())
+    fail_hint("add data=FILE", "recipe: data.path is empty, expected a text, a directory or JSON lines");
   if (recipe.tokenizer.kind == "file" && recipe.tokenizer.path.empty() && model.init.empty())
     fail("recipe: tokenizer.kind is \"file\", so tokenizer.path must name one");
   if (recipe.schedule.warm_up >= recipe.training.steps && recipe.training.steps > 1)
-    fail_hint("lower schedule.warm_up", "recipe: schedule.warm_up is {} steps, the run has {}", recipe.schedule.warm_up,
-              recipe.training.steps);
+    fail_hint("lower schedule.warm_up", "recipe: schedule.warm_up is {} steps, the run has {}",
+              recipe.schedule.warm_up, recipe.training.steps);
+  const double samples = static_cast<double>(recipe.training.steps) *
+                         static_cast<double>(recipe.training.batch) *
+                         static_cast<double>(recipe.training.accumulation);
+  if (samples > most_samples)
+    fail("recipe: training.steps x batch x accumulation is {:.1e} sequences, expected at most {:.1e}",
+         samples, most_samples);
   if (!model.init.empty()) return;
   if (model.width % model.heads)
-    fail("recipe: model.width is {}, expected a multiple of model.heads, which is {}", model.width, model.heads);
+    fail("recipe: model.width is {}, expected a multiple of model.heads, which is {}", model.width,
+         model.heads);
   if (model.kv_heads && model.heads % model.kv_heads)
-    fail("recipe: model.heads is {}, expected a multiple of model.kv_heads, which is {}", model.heads, model.kv_heads);
+    fail("recipe: model.heads is {}, expected a multiple of model.kv_heads, which is {}", model.heads,
+         model.kv_heads);
 }
 
 std::string to_toml(const Recipe& recipe) {

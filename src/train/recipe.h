@@ -11,10 +11,10 @@ namespace intarsia {
 using RecipePlace = std::variant<std::string*, int64_t*, double*, bool*>;
 
 struct RecipeField {
-  const char* key;                   // "optimizer.learning_rate"
+  const char* key;  // "optimizer.learning_rate"
   RecipePlace (*place)(Recipe&);
-  double lowest, highest;            // of a number
-  const char* choices;               // of a text: "cosine linear wsd constant"; empty: any
+  double lowest, highest;  // of a number
+  const char* choices;     // of a text: "cosine linear wsd constant"; empty: any
   const char* help;
 };
 

@@ -36,7 +36,8 @@ int32_t first_id(const Tokenizer& tokenizer) {
 
 }  // namespace
 
-std::string sample_text(const Model& model, const Tokenizer& tokenizer, const Recipe::Samples& options, Random random) {
+std::string sample_text(const Model& model, const Tokenizer& tokenizer, const Recipe::Samples& options,
+                        Random random) {
   const NoGradient no_gradient;
   Ids ids;
   if (!options.prompt.empty()) ids = tokenizer.encode(options.prompt);
@@ -48,10 +49,12 @@ std::string sample_text(const Model& model, const Tokenizer& tokenizer, const Re
   Ids made;
   for (int64_t i = 0; i < count; i++) {
     const auto length = static_cast<int64_t>(ids.size());
-    const Tensor hidden = model.hidden(Tensor(Array::copy_of(std::span<const int32_t>(ids), {1, length})), cache.get());
+    const Tensor hidden =
+        model.hidden(Tensor(Array::copy_of(std::span<const int32_t>(ids), {1, length})), cache.get());
     const Tensor logits = contiguous(cast(model.logits(slice(hidden, 1, length - 1, length)), DType::f32));
     // Rows of a matrix may be more than the tokenizer has ids.
-    const int32_t id = draw(logits.array().span<float>().first(static_cast<size_t>(tokenizer.size())), options.temperature, random);
+    const int32_t id = draw(logits.array().span<float>().first(static_cast<size_t>(tokenizer.size())),
+                            options.temperature, random);
     if (tokenizer.eos == id) break;
     made.push_back(id);
     ids.assign(1, id);

@@ -4,8 +4,8 @@
 
 namespace intarsia {
 
-// The share of the peak at `step`, counted from 0: (step + 1) / warm_up in the warm-up, then 1 at its first step, falling
-// to final_share at step `steps`, which is not taken.
+// The share of the peak at `step`, counted from 0: (step + 1) / warm_up in the warm-up, then 1 at its first
+// step, falling to final_share at step `steps`, which is not taken.
 //   cosine    half a cosine wave (Loshchilov & Hutter 2017)
 //   linear    a line
 //   wsd       1, then a line over the last decay_share of all steps (Hu et al. 2024)

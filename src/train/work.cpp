@@ -21,7 +21,8 @@ double measured_peak(DType compute) {
     std::atomic<int64_t> done{0};
     const auto start = Clock::now();
     parallel(thread_count(), [&](int) { done += run(20000); });
-    best = std::max(best, static_cast<double>(done.load()) / std::chrono::duration<double>(Clock::now() - start).count());
+    best = std::max(
+        best, static_cast<double>(done.load()) / std::chrono::duration<double>(Clock::now() - start).count());
   }
   return best;
 }
@@ -40,7 +41,8 @@ double operations_per_token(const Model& model, int64_t context) {
   const Json config = parse_json(model.config_json(), "config.json");
   const auto number = [&](const char* name, const char* other) {
     for (const char* key : {name, other})
-      if (const auto found = config.find(key); found != config.end() && found->is_number()) return found->get<double>();
+      if (const auto found = config.find(key); found != config.end() && found->is_number())
+        return found->get<double>();
     return 0.0;
   };
   const double layers = number("num_hidden_layers", "n_layer"), width = number("hidden_size", "n_embd");

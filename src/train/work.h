@@ -4,8 +4,8 @@
 
 namespace intarsia {
 
-// Floating-point operations a second on registers, all threads, of the compute type: the best of several short runs,
-// a few milliseconds together.
+// Floating-point operations a second on registers, all threads, of the compute type: the best of several
+// short runs, a few milliseconds together.
 double measured_peak(DType compute);
 
 // Operations of one token's forward and backward pass: 6 for each weight of a product, and causal attention's

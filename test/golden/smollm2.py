@@ -50,6 +50,7 @@ def torch_model(path):
         max_position_embeddings=field(reader, "context_length"),
         rms_norm_eps=field(reader, "attention.layer_norm_rms_epsilon"),
         rope_parameters={"rope_type": "default", "rope_theta": field(reader, "rope.freq_base")},
+        attn_implementation="eager",
     )
     model = transformers.LlamaForCausalLM(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)

@@ -163,6 +163,29 @@ TEST_F(Files, DamagedLlama2cIsAnErrorOrAModel) {
   damage(fs::path(INTARSIA_SOURCE_DIR) / "test/golden/formats/llama2c.bin", path("bad.bin"), 400);
 }
 
+TEST_F(Files, ADamagedDirectoryIsAnErrorOrAModel) {
+  const fs::path at = directory([](NamedArrays&, Json&) {});
+  Random random(12);
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    const std::string good = read_file(at / name);
+    const size_t head = std::min<size_t>(good.size(), 2500);
+    for (int i = 0; i < 300; i++) {
+      std::string bad = good;
+      bad[random.below(head)] = static_cast<char>(random.below(256));
+      if (i % 3 == 0) bad.resize(random.below(good.size()));
+      std::ofstream(at / name, std::ios::binary) << bad;
+      try {
+        const Loaded loaded = load(at);
+        const NoGradient off;
+        (*loaded.model)(
+            Tensor(Array::copy_of(std::span<const int32_t>(std::vector<int32_t>{1, 2, 3}), {1, 3})));
+      } catch (const Error&) {}
+    }
+    std::ofstream(at / name, std::ios::binary) << good;
+  }
+  EXPECT_EQ(error_of(at), "no error");
+}
+
 TEST_F(Files, QuantizedRowsMoveAsTheyAre) {
   const Weight weight{"q", nullptr, true, 0, false, 2};
   Array stored = Array::empty({8, 32}, DType::q8_0);

@@ -114,7 +114,8 @@ TEST_F(TrainData, TooLittleTextIsAnErrorWithAHint) {
     Dataset(shards(100, 0.1), 64, 1);
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "data: the text has 90 training tokens, expected at least 128, twice the context");
+    EXPECT_STREQ(error.what(),
+                 "data: the text has 90 training tokens, expected at least 128, twice the context");
     EXPECT_STREQ(error.hint().c_str(), "give more text, or lower model.context");
   }
 }

@@ -62,11 +62,14 @@ TEST(Loop, TheLossFallsAndTheRunDirectoryHoldsWhatIsPromised) {
 
   const fs::path run = recipe.training.out;
   EXPECT_EQ(to_toml(read_recipe(run / "recipe.toml")), to_toml(recipe));
-  for (const char* name : {"log.jsonl", "report.html", "data", "events", "checkpoints/last", "checkpoints/best"})
+  for (const char* name :
+       {"log.jsonl", "report.html", "data", "events", "checkpoints/last", "checkpoints/best"})
     EXPECT_TRUE(fs::exists(run / name)) << name;
-  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors", "state.json", "manifest.json"})
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors",
+                           "state.json", "manifest.json"})
     EXPECT_TRUE(fs::exists(run / "checkpoints/step-000200" / name)) << name;
-  for (const auto& entry : fs::recursive_directory_iterator(run)) EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  for (const auto& entry : fs::recursive_directory_iterator(run))
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
 
   const RunHistory history = read_log(run / "log.jsonl");
   EXPECT_EQ(history.damaged_lines, 0);
@@ -185,7 +188,8 @@ TEST(Loop, ByteLevelBpeAndDirectoriesAndJsonLinesAreRead) {
   fs::create_directories(scratch / "texts");
   test::write_all(scratch / "texts/a.txt", test::small_text(3000));
   std::string lines;
-  for (int i = 0; i < 20; i++) lines += "{\"body\": \"the mat and the birds sat on a cat " + std::to_string(i) + "\"}\n";
+  for (int i = 0; i < 20; i++)
+    lines += "{\"body\": \"the mat and the birds sat on a cat " + std::to_string(i) + "\"}\n";
   test::write_all(scratch / "texts/b.jsonl", lines);
   Recipe recipe = test::small_recipe(scratch, "run");
   recipe.data.path = (scratch / "texts").string();
@@ -306,7 +310,9 @@ TEST(Choice, TooShortATextIsAnErrorWithAHint) {
     choose_recipe(scratch / "note.txt", 1);
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("has 5 bytes of text, expected at least 2000"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("has 5 bytes of text, expected at least 2000"),
+              std::string::npos)
+        << error.what();
     EXPECT_FALSE(error.hint().empty());
   }
   EXPECT_THROW(choose_recipe(scratch / "missing.txt", 1), Error);

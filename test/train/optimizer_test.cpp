@@ -31,7 +31,8 @@ class TwoWeights : public Model {
 
 // Gives both weights the gradient of step `step`: random numbers, the same in every test.
 void give_gradients(TwoWeights& model, int step, double size = 1) {
-  const Tensor m = normal({33, 70}, size, 100, static_cast<uint64_t>(step)), v = normal({70}, size, 200, static_cast<uint64_t>(step));
+  const Tensor m = normal({33, 70}, size, 100, static_cast<uint64_t>(step)),
+               v = normal({70}, size, 200, static_cast<uint64_t>(step));
   backward(sum(cast(model.matrix, DType::f32) * m) + sum(cast(model.vector, DType::f32) * v));
 }
 
@@ -44,7 +45,8 @@ std::vector<double> doubles(const Array& array) {
 struct Reference {
   std::vector<double> w, m, v;
   explicit Reference(const Array& start) : w(doubles(start)), m(w.size()), v(w.size()) {}
-  void adamw(const std::vector<double>& gradient, int t, double rate, const Recipe::Optimizer& o, double decay, double scale) {
+  void adamw(const std::vector<double>& gradient, int t, double rate, const Recipe::Optimizer& o,
+             double decay, double scale) {
     for (size_t i = 0; i < w.size(); i++) {
       const double g = gradient[i] * scale;
       m[i] = o.beta1 * m[i] + (1 - o.beta1) * g;
@@ -54,7 +56,8 @@ struct Reference {
       w[i] -= rate * m_hat / (std::sqrt(v_hat) + o.eps);
     }
   }
-  void sgd(const std::vector<double>& gradient, double rate, const Recipe::Optimizer& o, double decay, double scale) {
+  void sgd(const std::vector<double>& gradient, double rate, const Recipe::Optimizer& o, double decay,
+           double scale) {
     for (size_t i = 0; i < w.size(); i++) {
       m[i] = o.momentum * m[i] + gradient[i] * scale + decay * w[i];
       w[i] -= rate * m[i];
@@ -141,7 +144,8 @@ TEST_P(Rules, RestoredStateGoesOnWithTheSameBits) {
   EXPECT_TRUE(equal(whole.vector, second.vector));
 }
 
-INSTANTIATE_TEST_SUITE_P(Optimizer, Rules, testing::Values("adamw", "sgd"), [](const auto& kind) { return std::string(kind.param); });
+INSTANTIATE_TEST_SUITE_P(Optimizer, Rules, testing::Values("adamw", "sgd"),
+                         [](const auto& kind) { return std::string(kind.param); });
 
 TEST(Optimizer, Bf16WeightsAreTheRoundedMastersAfterEachStep) {
   TwoWeights model;
@@ -169,7 +173,8 @@ TEST(Optimizer, TheMastersGoBackAfterAnExceptionToo) {
 }
 
 TEST(Optimizer, AGradientThatIsNotFiniteIsAnErrorAndLeavesTheWeights) {
-  for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double bad :
+       {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     TwoWeights model;
     Optimizer optimizer(model, {}, DType::f32);
     const std::vector<double> before = doubles(model.matrix.array());

@@ -47,12 +47,14 @@ TEST(Recipe, ReadsEveryTypeOfValue) {
 TEST(Recipe, AnUnknownKeyIsNamedWithItsLineAndTheNearestKnownOne) {
   std::string text(12, '\n');
   text += "[optimizer]\nlearning_rat = 1\n";
-  EXPECT_EQ(parse_error(text), "recipe.toml:14: unknown key \"learning_rat\"; hint: did you mean learning_rate?");
+  EXPECT_EQ(parse_error(text),
+            "recipe.toml:14: unknown key \"learning_rat\"; hint: did you mean learning_rate?");
   EXPECT_EQ(parse_error("[training]\nlearning_rate = 1\n"),
             "recipe.toml:2: unknown key \"learning_rate\"; hint: did you mean optimizer.learning_rate?");
   EXPECT_EQ(parse_error("[optimizer]\nzzzzzzzzzzzz = 1\n"), "recipe.toml:2: unknown key \"zzzzzzzzzzzz\"");
-  EXPECT_EQ(override_error("optimiser.learning_rate=1"),
-            "command line: unknown key \"optimiser.learning_rate\"; hint: did you mean optimizer.learning_rate?");
+  EXPECT_EQ(
+      override_error("optimiser.learning_rate=1"),
+      "command line: unknown key \"optimiser.learning_rate\"; hint: did you mean optimizer.learning_rate?");
 }
 
 TEST(Recipe, AnUnknownTableIsNamedWithItsLineAndTheNearestKnownOne) {
@@ -64,15 +66,18 @@ TEST(Recipe, AnUnknownTableIsNamedWithItsLineAndTheNearestKnownOne) {
 TEST(Recipe, AWrongTypeOrRangeNamesTheLineTheValueAndWhatIsExpected) {
   EXPECT_EQ(parse_error("[optimizer]\n\nlearning_rate = 'fast'\n"),
             "recipe.toml:3: optimizer.learning_rate is \"fast\", expected a number from 0 to 1000");
-  EXPECT_EQ(parse_error("[model]\nlayers = 0\n"), "recipe.toml:2: model.layers is 0, expected a whole number from 1 to 1024");
-  EXPECT_EQ(parse_error("[model]\nlayers = 1.5\n"), "recipe.toml:2: model.layers is 1.5, expected a whole number from 1 to 1024");
+  EXPECT_EQ(parse_error("[model]\nlayers = 0\n"),
+            "recipe.toml:2: model.layers is 0, expected a whole number from 1 to 1024");
+  EXPECT_EQ(parse_error("[model]\nlayers = 1.5\n"),
+            "recipe.toml:2: model.layers is 1.5, expected a whole number from 1 to 1024");
   EXPECT_EQ(parse_error("[model]\ntied = 1\n"), "recipe.toml:2: model.tied is 1, expected true or false");
   EXPECT_EQ(parse_error("[training]\ncompute = 'f64'\n"),
             "recipe.toml:2: training.compute is \"f64\", expected one of \"f32\", \"bf16\"");
   EXPECT_EQ(parse_error("[training]\nsteps = nan\n").substr(0, 34), "recipe.toml:2: training.steps is n");
   EXPECT_EQ(parse_error("[training]\nsteps = [1]\n"),
             "recipe.toml:2: training.steps is an array, expected a whole number, 1 or more");
-  EXPECT_EQ(parse_error("training = 3\n"), "recipe.toml:1: training is 3, expected a table; hint: write [training] above its keys");
+  EXPECT_EQ(parse_error("training = 3\n"),
+            "recipe.toml:1: training is 3, expected a table; hint: write [training] above its keys");
 }
 
 TEST(Recipe, BrokenTomlNamesTheLine) {
@@ -88,7 +93,8 @@ TEST(Recipe, DeepLongAndDottedTextIsRefusedWithoutHarm) {
   for (int i = 0; i < 50'000; i++) dotted += ".a";
   EXPECT_EQ(parse_error(dotted + " = 1\n"), "recipe.toml:1: more than 500 dots in a line");
   EXPECT_EQ(parse_error("[" + dotted + "]\n"), "recipe.toml:1: more than 500 dots in a line");
-  EXPECT_EQ(parse_error(std::string(1 << 19, '\n')), "recipe.toml: has 524288 bytes, a recipe has at most 262144");
+  EXPECT_EQ(parse_error(std::string(1 << 19, '\n')),
+            "recipe.toml: has 524288 bytes, a recipe has at most 262144");
 }
 
 TEST(Recipe, EveryTruncationOfARecipeIsReadOrRefused) {
@@ -117,12 +123,14 @@ TEST(Recipe, AssignmentsOverrideByDottedKeyAndByShorthand) {
 
 TEST(Recipe, WrongAssignmentsAreNamed) {
   EXPECT_EQ(override_error("training.steps"),
-            "command line: \"training.steps\" is no assignment; hint: write key=value, such as training.steps=1000");
+            "command line: \"training.steps\" is no assignment; hint: write key=value, such as "
+            "training.steps=1000");
   EXPECT_EQ(override_error("training.steps=many"),
             "command line: training.steps is \"many\", expected a whole number, 1 or more");
   EXPECT_EQ(override_error("training.steps=5\nmodel.layers=3"),
             "command line: training.steps is \"5\\x0amodel.layers=3\", expected a whole number, 1 or more");
-  EXPECT_EQ(override_error("model.layers=-1"), "command line: model.layers is -1, expected a whole number from 1 to 1024");
+  EXPECT_EQ(override_error("model.layers=-1"),
+            "command line: model.layers is -1, expected a whole number from 1 to 1024");
 }
 
 TEST(Recipe, WrittenAndReadBackItIsEqual) {
@@ -151,13 +159,15 @@ TEST(Recipe, DefaultKeysAreThoseThatWereNotChanged) {
 }
 
 TEST(Recipe, TheTableNamesEachMemberOnce) {
-  // The places of the fields, in order, must fill the struct but for padding: a member that nobody named leaves a hole.
+  // The places of the fields, in order, must fill the struct but for padding: a member that nobody named
+  // leaves a hole.
   Recipe recipe;
   std::vector<std::pair<size_t, size_t>> places;  // begin and end in bytes
   for (const RecipeField& field : recipe_fields()) {
     std::visit(
         [&](auto* p) {
-          const auto begin = static_cast<size_t>(reinterpret_cast<char*>(p) - reinterpret_cast<char*>(&recipe));
+          const auto begin =
+              static_cast<size_t>(reinterpret_cast<char*>(p) - reinterpret_cast<char*>(&recipe));
           places.emplace_back(begin, begin + sizeof *p);
         },
         field.place(recipe));
@@ -205,6 +215,11 @@ TEST(Recipe, ContradictionsBetweenKeysAreRefused) {
   recipe.schedule.warm_up = 2000;
   EXPECT_EQ(error_of([&] { check_recipe(recipe); }),
             "recipe: schedule.warm_up is 2000 steps, the run has 1000; hint: lower schedule.warm_up");
+  recipe.schedule.warm_up = 20;
+  recipe.training.steps = 1'000'000'000;
+  recipe.training.batch = 65536;
+  EXPECT_EQ(error_of([&] { check_recipe(recipe); }),
+            "recipe: training.steps x batch x accumulation is 6.6e+13 sequences, expected at most 4.4e+12");
 }
 
 TEST(Recipe, TheRecipesThatComeWithTheProgramAreValid) {

@@ -1,4 +1,5 @@
-// A run that was stopped, killed or hit by a full disk, and then resumed, ends with the bits of an undisturbed one.
+// A run that was stopped, killed or hit by a full disk, and then resumed, ends with the bits of an
+// undisturbed one.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -18,7 +19,8 @@ using test::InPlaceOfTheSystem;
 using test::Scratch;
 namespace fs = std::filesystem;
 
-// Two checkpoints, of which the second replaces the first: all that can be interrupted, in as few operations as possible.
+// Two checkpoints, of which the second replaces the first: all that can be interrupted, in as few operations
+// as possible.
 Recipe brief_recipe(const Scratch& scratch, const std::string& run) {
   Recipe recipe = test::small_recipe(scratch, run);
   recipe.training.steps = 4;
@@ -26,7 +28,8 @@ Recipe brief_recipe(const Scratch& scratch, const std::string& run) {
 }
 
 // The state that an undisturbed run ends with.
-std::string undisturbed(const Scratch& scratch, Recipe (*recipe_for)(const Scratch&, const std::string&) = test::small_recipe) {
+std::string undisturbed(const Scratch& scratch,
+                        Recipe (*recipe_for)(const Scratch&, const std::string&) = test::small_recipe) {
   train(recipe_for(scratch, "undisturbed"));
   const std::string state = test::last_state(scratch / "undisturbed");
   EXPECT_GT(state.size(), 1000u);
@@ -42,8 +45,10 @@ int64_t newest_step(const fs::path& run) {
 // Goes on after a kill, as a user would: if there is no run yet, from the beginning.
 void go_on(const Recipe& recipe) {
   const fs::path run = recipe.training.out;
-  if (fs::exists(run / "recipe.toml")) resume(run);
-  else train(recipe);
+  if (fs::exists(run / "recipe.toml"))
+    resume(run);
+  else
+    train(recipe);
 }
 
 // Trains with a fault at one file operation. Returns the number of operations.
@@ -79,8 +84,10 @@ TEST_P(KilledAtEveryFileOperation, ItResumesToTheSameBitsAndNeverLosesACheckpoin
   EXPECT_GE(newest, 4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Resume, KilledAtEveryFileOperation, testing::Values(Fault::die_before, Fault::die_after),
-                         [](const auto& fault) { return fault.param == Fault::die_before ? "Before" : "After"; });
+INSTANTIATE_TEST_SUITE_P(Resume, KilledAtEveryFileOperation,
+                         testing::Values(Fault::die_before, Fault::die_after), [](const auto& fault) {
+                           return fault.param == Fault::die_before ? "Before" : "After";
+                         });
 
 class FailingFileOperation : public testing::TestWithParam<Fault> {};
 
@@ -110,13 +117,16 @@ TEST_P(FailingFileOperation, GivesOneErrorKeepsTheEarlierCheckpointAndResumesToT
 }
 
 INSTANTIATE_TEST_SUITE_P(Resume, FailingFileOperation, testing::Values(Fault::no_space, Fault::io_error),
-                         [](const auto& fault) { return fault.param == Fault::no_space ? "NoSpace" : "IoError"; });
+                         [](const auto& fault) {
+                           return fault.param == Fault::no_space ? "NoSpace" : "IoError";
+                         });
 
 TEST(Resume, KilledAtFiftyRandomInstantsItEndsWithTheSameBits) {
   const Scratch scratch;
   const auto start = std::chrono::steady_clock::now();
   const std::string expected = undisturbed(scratch);
-  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
+  const auto whole =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
   Random random(11);
   int killed = 0;
   for (int turn = 0; turn < 50; turn++) {
@@ -141,9 +151,7 @@ TEST(Resume, KilledAtFiftyRandomInstantsItEndsWithTheSameBits) {
       waitpid(child, &status, 0);
       ended = WIFEXITED(status);
       killed += !ended;
-      if (ended) {
-        ASSERT_EQ(WEXITSTATUS(status), 0);
-      }
+      if (ended) { ASSERT_EQ(WEXITSTATUS(status), 0); }
     }
     ASSERT_TRUE(test::last_state(recipe.training.out) == expected) << "turn " << turn;
   }
@@ -164,7 +172,8 @@ TEST(Resume, CancelledAfterAnyStepItEndsWithTheSameBits) {
       EXPECT_EQ(stopped.step, 6);
       continue;
     }
-    EXPECT_EQ(newest_step(recipe.training.out), stopped.step > 0 ? stopped.step : newest_step(recipe.training.out));
+    EXPECT_EQ(newest_step(recipe.training.out),
+              stopped.step > 0 ? stopped.step : newest_step(recipe.training.out));
     const TrainResult ended = resume(recipe.training.out);
     EXPECT_EQ(ended.step, 6);
     EXPECT_FALSE(ended.cancelled);
@@ -244,7 +253,8 @@ void flip_a_bit(const fs::path& path) {
 }
 
 TEST(Resume, ADamagedCheckpointIsPassedOverWithAWarning) {
-  for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json", "manifest.json", "config.json"}) {
+  for (const char* file :
+       {"model.safetensors", "optimizer.safetensors", "state.json", "manifest.json", "config.json"}) {
     const Scratch scratch;
     const Recipe recipe = finished_run(scratch);
     const fs::path run = recipe.training.out;
@@ -276,7 +286,8 @@ TEST(Resume, WithoutAnyWholeCheckpointItRefusesAndRemovesNothing) {
   const Scratch scratch;
   const Recipe recipe = finished_run(scratch);
   const fs::path run = recipe.training.out;
-  for (const char* name : {"step-000002", "step-000004", "step-000006"}) flip_a_bit(run / "checkpoints" / name / "model.safetensors");
+  for (const char* name : {"step-000002", "step-000004", "step-000006"})
+    flip_a_bit(run / "checkpoints" / name / "model.safetensors");
   EXPECT_THROW(resume(run), Error);
   EXPECT_TRUE(fs::exists(run / "checkpoints/step-000006/model.safetensors"));
 }
@@ -323,9 +334,7 @@ TEST(Resume, ASecondRunInTheSamePlaceIsRefusedWithAHint) {
   try {
     train(recipe);
     ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    EXPECT_NE(error.hint().find("--resume"), std::string::npos);
-  }
+  } catch (const Error& error) { EXPECT_NE(error.hint().find("--resume"), std::string::npos); }
   EXPECT_TRUE(test::last_state(recipe.training.out) == before);
 }
 
