@@ -1,5 +1,5 @@
-// Prints what pointwise formulas, row operations and optimizer steps take on this machine: microseconds, the best and
-// the median of some repetitions, on one thread and on all.
+// Prints what pointwise formulas, row operations and optimizer steps take on this machine: microseconds, the
+// best and the median of some repetitions, on one thread and on all.
 //   bench_pointwise [rung]
 #include <fmt/core.h>
 
@@ -43,7 +43,9 @@ Time measure(const std::function<void()>& run) {
   return {times.front(), times[times.size() / 2]};
 }
 
-Array values(const Shape& shape, DType type, uint64_t seed) { return kernel::cast(normal(shape, 1, seed), type); }
+Array values(const Shape& shape, DType type, uint64_t seed) {
+  return kernel::cast(normal(shape, 1, seed), type);
+}
 
 Case forward_case(Formula f, int64_t n, DType type) {
   std::vector<Array> x;
@@ -56,7 +58,8 @@ Case backward_case(Formula f, int64_t n, DType type) {
   std::vector<Array> x;
   for (int i = 0; i < kernel::arity(f); i++) x.push_back(values({n}, type, static_cast<uint64_t>(i) + 1));
   const Array dy = values({n}, type, 9);
-  return {fmt::format("{}_backward {} {}", kernel::formula_names[static_cast<int>(f)], info(type).name, n), [=] {
+  return {fmt::format("{}_backward {} {}", kernel::formula_names[static_cast<int>(f)], info(type).name, n),
+          [=] {
             Array dx[4];
             kernel::pointwise_backward(f, (1u << x.size()) - 1, dy, x, dx);
           }};
@@ -95,14 +98,20 @@ void add_rows(std::vector<Case>& cases, int64_t rows, int64_t d, DType type) {
                      kernel::pointwise(Formula::add, in, type);
                    }});
   const Array ids_of_table = targets;
-  cases.push_back({"embedding_backward" + tail, [=] { kernel::embedding_backward({d, d}, ids_of_table, dy, type); }});
+  cases.push_back({"embedding_backward" + tail, [=] {
+                     kernel::embedding_backward({d, d}, ids_of_table, dy, type);
+                   }});
 }
 
 Case adamw_case(int64_t n, int64_t tensors) {
   std::vector<kernel::AdamWTensors> all;
   for (int64_t i = 0; i < tensors; i++) {
     const Shape shape{n / tensors};
-    all.push_back({values(shape, DType::f32, 1), values(shape, DType::f32, 2), Array::zeros(shape), Array::zeros(shape), {}});
+    all.push_back({values(shape, DType::f32, 1),
+                   values(shape, DType::f32, 2),
+                   Array::zeros(shape),
+                   Array::zeros(shape),
+                   {}});
   }
   return {fmt::format("adamw f32 {}x{}", tensors, n / tensors), [all, step = int64_t{0}]() mutable {
             kernel::adamw(all, {1e-3, 0.9, 0.95, 1e-8, 0.1, 1, ++step});
@@ -115,7 +124,8 @@ int main(int count, char** arguments) {
   if (count > 1) kernel::use_rung(arguments[1]);
   std::vector<Case> cases;
   for (int64_t n : {16, 98304, 393216, 8388608})
-    for (Formula f : {Formula::add, Formula::exp, Formula::gelu, Formula::silu, Formula::tanh, Formula::swiglu}) {
+    for (Formula f :
+         {Formula::add, Formula::exp, Formula::gelu, Formula::silu, Formula::tanh, Formula::swiglu}) {
       cases.push_back(forward_case(f, n, DType::f32));
       if (n != 16) cases.push_back(backward_case(f, n, DType::f32));
       if (n == 393216) {
@@ -137,6 +147,7 @@ int main(int count, char** arguments) {
     const Time one = measure(c.run);
     set_thread_count(threads);
     const Time all = measure(c.run);
-    fmt::print("{:36} {:10.2f} {:10.2f} {:10.2f} {:10.2f}\n", c.name, one.best, one.median, all.best, all.median);
+    fmt::print("{:36} {:10.2f} {:10.2f} {:10.2f} {:10.2f}\n", c.name, one.best, one.median, all.best,
+               all.median);
   }
 }

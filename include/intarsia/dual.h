@@ -1,6 +1,6 @@
-// Masked dual numbers: a value with its derivatives to some of up to four inputs (forward-mode differentiation,
-// Wengert 1964). Which inputs are active is known at compile time, so an inactive derivative is never stored, never
-// multiplied by zero, and never turns an infinity into NaN.
+// Masked dual numbers: a value with its derivatives to some of up to four inputs (forward-mode
+// differentiation, Wengert 1964). Which inputs are active is known at compile time, so an inactive derivative
+// is never stored, never multiplied by zero, and never turns an infinity into NaN.
 #pragma once
 #include <type_traits>
 
@@ -13,9 +13,13 @@ inline constexpr int max_inputs = 4;
 
 // The place of input `bit` among the active ones of mask M.
 template <unsigned M>
-constexpr int place(int bit) { return __builtin_popcount(M & ((1u << bit) - 1)); }
+constexpr int place(int bit) {
+  return __builtin_popcount(M & ((1u << bit) - 1));
+}
 template <unsigned M>
-constexpr bool active(int bit) { return M >> bit & 1; }
+constexpr bool active(int bit) {
+  return M >> bit & 1;
+}
 
 template <class V, unsigned M>
 struct Dual {
@@ -46,9 +50,12 @@ INTARSIA_INLINE Dual<V, A | B> chain(V v, const Dual<V, A>& a, V da, const Dual<
   r.v = v;
   for_active<A | B>([&]<int bit>() INTARSIA_LAMBDA {
     V& d = r.d[place<A | B>(bit)];
-    if constexpr (active<A & B>(bit)) d = fma(da, a.d[place<A>(bit)], db * b.d[place<B>(bit)]);
-    else if constexpr (active<A>(bit)) d = da * a.d[place<A>(bit)];
-    else d = db * b.d[place<B>(bit)];
+    if constexpr (active<A & B>(bit))
+      d = fma(da, a.d[place<A>(bit)], db * b.d[place<B>(bit)]);
+    else if constexpr (active<A>(bit))
+      d = da * a.d[place<A>(bit)];
+    else
+      d = db * b.d[place<B>(bit)];
   });
   return r;
 }
@@ -56,12 +63,12 @@ INTARSIA_INLINE Dual<V, A | B> chain(V v, const Dual<V, A>& a, V da, const Dual<
 #define INTARSIA_DUALS template <class V, unsigned A, unsigned B>
 #define INTARSIA_DUAL template <class V, unsigned A>
 // NAME for a dual and a constant, from NAME for two duals.
-#define INTARSIA_WITH_CONSTANTS(NAME)                                                                             \
-  INTARSIA_DUAL INTARSIA_INLINE auto NAME(const Dual<V, A>& a, std::type_identity_t<V> b) {                        \
-    return NAME(a, Dual<V, 0>{b, {}});                                                                            \
-  }                                                                                                               \
-  INTARSIA_DUAL INTARSIA_INLINE auto NAME(std::type_identity_t<V> a, const Dual<V, A>& b) {                        \
-    return NAME(Dual<V, 0>{a, {}}, b);                                                                            \
+#define INTARSIA_WITH_CONSTANTS(NAME)                                                       \
+  INTARSIA_DUAL INTARSIA_INLINE auto NAME(const Dual<V, A>& a, std::type_identity_t<V> b) { \
+    return NAME(a, Dual<V, 0>{b, {}});                                                      \
+  }                                                                                         \
+  INTARSIA_DUAL INTARSIA_INLINE auto NAME(std::type_identity_t<V> a, const Dual<V, A>& b) { \
+    return NAME(Dual<V, 0>{a, {}}, b);                                                      \
   }
 
 INTARSIA_DUALS INTARSIA_INLINE auto operator+(const Dual<V, A>& a, const Dual<V, B>& b) {
@@ -82,10 +89,16 @@ INTARSIA_WITH_CONSTANTS(operator-)
 INTARSIA_WITH_CONSTANTS(operator*)
 INTARSIA_WITH_CONSTANTS(operator/)
 
-#define INTARSIA_COMPARE(OP)                                                                                          \
-  INTARSIA_DUALS INTARSIA_INLINE auto operator OP(const Dual<V, A>& a, const Dual<V, B>& b) { return a.v OP b.v; }    \
-  INTARSIA_DUAL INTARSIA_INLINE auto operator OP(const Dual<V, A>& a, std::type_identity_t<V> b) { return a.v OP b; } \
-  INTARSIA_DUAL INTARSIA_INLINE auto operator OP(std::type_identity_t<V> a, const Dual<V, A>& b) { return a OP b.v; }
+#define INTARSIA_COMPARE(OP)                                                                       \
+  INTARSIA_DUALS INTARSIA_INLINE auto operator OP(const Dual<V, A>& a, const Dual<V, B>& b) {      \
+    return a.v OP b.v;                                                                             \
+  }                                                                                                \
+  INTARSIA_DUAL INTARSIA_INLINE auto operator OP(const Dual<V, A>& a, std::type_identity_t<V> b) { \
+    return a.v OP b;                                                                               \
+  }                                                                                                \
+  INTARSIA_DUAL INTARSIA_INLINE auto operator OP(std::type_identity_t<V> a, const Dual<V, A>& b) { \
+    return a OP b.v;                                                                               \
+  }
 INTARSIA_COMPARE(<)
 INTARSIA_COMPARE(<=)
 INTARSIA_COMPARE(>)
@@ -100,9 +113,12 @@ INTARSIA_INLINE Dual<V, A | B> select(M mask, const Dual<V, A>& a, const Dual<V,
   r.v = select(mask, a.v, b.v);
   for_active<A | B>([&]<int bit>() INTARSIA_LAMBDA {
     V& d = r.d[place<A | B>(bit)];
-    if constexpr (active<A & B>(bit)) d = select(mask, a.d[place<A>(bit)], b.d[place<B>(bit)]);
-    else if constexpr (active<A>(bit)) d = select(mask, a.d[place<A>(bit)], 0);
-    else d = select(mask, 0, b.d[place<B>(bit)]);
+    if constexpr (active<A & B>(bit))
+      d = select(mask, a.d[place<A>(bit)], b.d[place<B>(bit)]);
+    else if constexpr (active<A>(bit))
+      d = select(mask, a.d[place<A>(bit)], 0);
+    else
+      d = select(mask, 0, b.d[place<B>(bit)]);
   });
   return r;
 }
@@ -117,7 +133,8 @@ INTARSIA_INLINE auto select(M mask, std::type_identity_t<V> a, const Dual<V, A>&
 
 // Equal arguments share the derivative.
 INTARSIA_DUALS INTARSIA_INLINE auto max(const Dual<V, A>& a, const Dual<V, B>& b) {
-  const V half = select(a.v == b.v, 0.5, 0), to_a = select(a.v > b.v, 1, half), to_b = select(b.v > a.v, 1, half);
+  const V half = select(a.v == b.v, 0.5, 0), to_a = select(a.v > b.v, 1, half),
+          to_b = select(b.v > a.v, 1, half);
   return chain<V, A, B>(max(a.v, b.v), a, to_a, b, to_b);
 }
 INTARSIA_DUALS INTARSIA_INLINE auto min(const Dual<V, A>& a, const Dual<V, B>& b) { return -max(-a, -b); }
@@ -157,7 +174,9 @@ INTARSIA_DUAL INTARSIA_INLINE auto normal_cdf(const Dual<V, A>& a) {
   const double one_over_root_two_pi = 0.39894228040143268;
   return chain<V, A>(normal_cdf(a.v), a, one_over_root_two_pi * exp(-0.5 * a.v * a.v));
 }
-INTARSIA_DUAL INTARSIA_INLINE auto relu(const Dual<V, A>& a) { return select(a.v <= 0, 0, a); }  // slope 0 at 0
+INTARSIA_DUAL INTARSIA_INLINE auto relu(const Dual<V, A>& a) {
+  return select(a.v <= 0, 0, a);
+}  // slope 0 at 0
 
 template <class T>
 inline constexpr bool is_dual = false;
@@ -166,7 +185,9 @@ inline constexpr bool is_dual<Dual<V, M>> = true;
 // a b + c where any of the three is a dual; its value may be rounded twice.
 template <class X, class Y, class Z>
   requires(is_dual<X> || is_dual<Y> || is_dual<Z>)
-INTARSIA_INLINE auto fma(const X& a, const Y& b, const Z& c) { return a * b + c; }
+INTARSIA_INLINE auto fma(const X& a, const Y& b, const Z& c) {
+  return a * b + c;
+}
 
 #undef INTARSIA_WITH_CONSTANTS
 #undef INTARSIA_DUALS

@@ -1,9 +1,9 @@
 // Elementary functions of the vectors in simd.h.
 //
-// Accuracy in f32: exp, log, tanh, sigmoid and erf are within 2 ulp on every rung (rungs agree to that bound, not in
-// bits), infinities and NaN as in libm. The library computes with denormals off (FTZ and DAZ): there a denormal input
-// counts as zero of its sign (log gives -inf) and a result below 2^-126 is zero. With denormals on, exp
-// underflows gradually, sigmoid does not. For Double they are libm's.
+// Accuracy in f32: exp, log, tanh, sigmoid and erf are within 2 ulp on every rung (rungs agree to that bound,
+// not in bits), infinities and NaN as in libm. The library computes with denormals off (FTZ and DAZ): there a
+// denormal input counts as zero of its sign (log gives -inf) and a result below 2^-126 is zero. With
+// denormals on, exp underflows gradually, sigmoid does not. For Double they are libm's.
 #pragma once
 #include "intarsia/simd.h"
 
@@ -13,7 +13,9 @@ namespace {
 INTARSIA_INLINE Float polynomial(Float, float last) { return last; }
 // c0 + x (c1 + x (c2 + ...))
 template <class... C>
-INTARSIA_INLINE Float polynomial(Float x, float c0, C... rest) { return fma(polynomial(x, rest...), x, c0); }
+INTARSIA_INLINE Float polynomial(Float x, float c0, C... rest) {
+  return fma(polynomial(x, rest...), x, c0);
+}
 
 // x = n ln 2 + r with n the nearest whole number and |r| <= ln(2) / 2, for |x| below 2^20.
 struct Reduced {
@@ -28,7 +30,8 @@ INTARSIA_INLINE Reduced reduce(Float x) {
 }
 // e^r - 1 for |r| <= ln(2) / 2; a polynomial of degree 6
 INTARSIA_INLINE Float expm1_reduced(Float r) {
-  const Float p = polynomial(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558aep-5f, 0x1.123998p-7f, 0x1.6a4f28p-10f);
+  const Float p =
+      polynomial(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558aep-5f, 0x1.123998p-7f, 0x1.6a4f28p-10f);
   return fma(r * r, p, r);
 }
 // y * 2^n for a whole number n in [-151, 129]
@@ -55,8 +58,9 @@ INTARSIA_INLINE Float log(Float x) {
   const Float::Int e = (scaled.bits() - 0x3f3504f3) >> 23;
   const Float f = Float::of_bits(scaled.bits() - (e << 23)) - 1;
   const Float n = Float(__builtin_convertvector(e, Float::Raw)) - select(small, 25.f, 0.f);
-  const Float p = polynomial(f, 0x1.555548p-2f, -0x1.000006p-2f, 0x1.99a476p-3f, -0x1.555c46p-3f, 0x1.233ba8p-3f,
-                             -0x1.fc2886p-4f, 0x1.e6bf3ap-4f, -0x1.de02bcp-4f, 0x1.14760cp-4f);
+  const Float p =
+      polynomial(f, 0x1.555548p-2f, -0x1.000006p-2f, 0x1.99a476p-3f, -0x1.555c46p-3f, 0x1.233ba8p-3f,
+                 -0x1.fc2886p-4f, 0x1.e6bf3ap-4f, -0x1.de02bcp-4f, 0x1.14760cp-4f);
   const Float f2 = f * f;
   const Float tail = fma(-0.5f, f2, fma(n, -2.12194440e-4f, f2 * f * p));
   Float y = fma(n, 0.693359375f, f + tail);
@@ -65,7 +69,8 @@ INTARSIA_INLINE Float log(Float x) {
   return select(scaled == 0, -__builtin_inff(), y);
 }
 
-// 1 + e^x for x in [-87, 88], rounded once: 2^n + 1 is exact up to n = 23; beyond it is 2^n, and 2^-n joins e^r - 1.
+// 1 + e^x for x in [-87, 88], rounded once: 2^n + 1 is exact up to n = 23; beyond it is 2^n, and 2^-n joins
+// e^r - 1.
 INTARSIA_INLINE Float one_plus_exp(Float x) {
   const Reduced x2 = reduce(x);
   const Float inverse = Float::of_bits(0x7f000000 - x2.power.bits());
@@ -82,7 +87,8 @@ INTARSIA_INLINE Float sigmoid(Float x) {
 // x + x^3 P(x^2) where |x| < 0.625, else 1 - 2 / (1 + e^2|x|)
 INTARSIA_INLINE Float tanh(Float x) {
   const Float a = abs(x), x2 = x * x;
-  const Float p = polynomial(x2, -0x1.555532p-2f, 0x1.1106fcp-3f, -0x1.b83738p-5f, 0x1.5207b8p-6f, -0x1.75619ap-8f);
+  const Float p =
+      polynomial(x2, -0x1.555532p-2f, 0x1.1106fcp-3f, -0x1.b83738p-5f, 0x1.5207b8p-6f, -0x1.75619ap-8f);
   const Float bounded = at_most(a, 10.f);  // from where on the result is 1
   const Float large = 1 - 2 / one_plus_exp(bounded + bounded);
   return copysign(select(a < 0.625f, fma(x2 * a, p, a), large), x);
@@ -90,18 +96,21 @@ INTARSIA_INLINE Float tanh(Float x) {
 
 // 1 - e^-q with q = -log(erfc|x|) = |x| + |x| P(|x|); e^-q - 1 is kept accurate near 0.
 INTARSIA_INLINE Float erf(Float x) {
-  const Float a = at_most(abs(x), 4.f), a8 = a * 8;  // 8 times, so that a P is no denormal number where a is none
-  const Float p = polynomial(a, 0x1.06eba8p-3f, 0x1.45f3p-1f, 0x1.a4f8c4p-4f, -0x1.39b7c8p-6f, -0x1.637f3ep-13f,
-                             0x1.b745fcp-10f, -0x1.4e2b92p-11f, 0x1.f290e4p-14f, -0x1.3b098ep-17f);
+  const Float a = at_most(abs(x), 4.f);
+  const Float a8 = a * 8;  // 8 times, so that a P is no denormal number where a is none
+  const Float p =
+      polynomial(a, 0x1.06eba8p-3f, 0x1.45f3p-1f, 0x1.a4f8c4p-4f, -0x1.39b7c8p-6f, -0x1.637f3ep-13f,
+                 0x1.b745fcp-10f, -0x1.4e2b92p-11f, 0x1.f290e4p-14f, -0x1.3b098ep-17f);
   const Reduced q = reduce(-0.125f * fma(a8, p, a8));
   return copysign(fma(-q.power, expm1_reduced(q.r), 1 - q.power), x);
 }
 
-// The normal distribution's function, 2^-q / 2 below 0 with q = -log2(erfc(|x| / sqrt(2))); absolute error below 2^-23.
+// The normal distribution's function, 2^-q / 2 below 0 with q = -log2(erfc(|x| / sqrt(2))); absolute error
+// below 2^-23.
 INTARSIA_INLINE Float normal_cdf(Float x) {
   const Float a = at_most(abs(x), 5.6f), magic = 0x1.8p23f;
-  const Float q = a * polynomial(a, 0x1.26aed4p+0f, 0x1.d63ac2p-2f, 0x1.ae0a8p-5f, -0x1.ced24ep-8f, 0x1.1d127ep-13f,
-                                 0x1.87517ep-13f, -0x1.4b0fd6p-15f, 0x1.7d7f34p-19f);
+  const Float q = a * polynomial(a, 0x1.26aed4p+0f, 0x1.d63ac2p-2f, 0x1.ae0a8p-5f, -0x1.ced24ep-8f,
+                                 0x1.1d127ep-13f, 0x1.87517ep-13f, -0x1.4b0fd6p-15f, 0x1.7d7f34p-19f);
   const Float shifted = magic - q, f = magic - shifted - q;
   const Float half_power = Float::of_bits((shifted.bits() << 23) + 0x3f000000);
   const Float p = polynomial(f, 0x1.62e43p-1f, 0x1.ebfbep-3f, 0x1.c6af7ap-5f, 0x1.3b2a28p-7f, 0x1.5f09p-10f,
@@ -120,7 +129,11 @@ INTARSIA_INLINE Double sigmoid(Double x) {
   return (x.raw >= 0 ? 1 : e) / (1 + e);
 }
 
-template <Vector V> INTARSIA_INLINE V relu(V x) { return select(x <= 0, 0, x); }  // NaN stays
+// NaN stays.
+template <Vector V>
+INTARSIA_INLINE V relu(V x) {
+  return select(x <= 0, 0, x);
+}
 
 }  // namespace
 }  // namespace intarsia::simd

@@ -1,11 +1,12 @@
-// Pointwise operations of a user's own: a generic lambda gives the value, the gradient, every element type and
-// broadcasting.
+// Pointwise operations of a user's own: a generic lambda gives the value, the gradient, every element type
+// and broadcasting.
 //
 //   Tensor y = map([](auto x) { return x * sigmoid(1.702 * x); }, x);
 //
-// The lambda may use + - * /, comparisons, select(condition, a, b), fma, min, max, abs, sqrt, rsqrt, exp, log, tanh,
-// sigmoid, erf, normal_cdf and relu, and may capture numbers by value. It runs with the instruction set that its file is compiled
-// for. To have it in all instruction sets, write it in a file of its own,
+// The lambda may use + - * /, comparisons, select(condition, a, b), fma, min, max, abs, sqrt, rsqrt, exp,
+// log, tanh, sigmoid, erf, normal_cdf and relu, and may capture numbers by value. It runs with the
+// instruction set that its file is compiled for. To have it in all instruction sets, write it in a file of
+// its own,
 //
 //   #include <intarsia/lambda_kernel.h>
 //   INTARSIA_KERNEL(quick_gelu, (auto x), x * sigmoid(1.702 * x))
@@ -24,11 +25,12 @@
 namespace intarsia {
 namespace detail {
 
-// Broadcasts the inputs (any plain types). The result has the widest float type among them (bf16 with f16, or no float
-// at all: f32) and is computed in f32, or in f64 if it is f64.
+// Broadcasts the inputs (any plain types). The result has the widest float type among them (bf16 with f16, or
+// no float at all: f32) and is computed in f32, or in f64 if it is f64.
 Array map_forward(const PointwiseKernel& kernel, std::span<const Array> x);
 // dx[i] = dy * dy/dx[i], in dy's shape, for the inputs i in the bit mask.
-void map_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x, Array* dx);
+void map_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x,
+                  Array* dx);
 // One of the kernels that INTARSIA_KERNEL made for base, avx2 and avx512: that of the active rung.
 const PointwiseKernel& active_kernel(const PointwiseKernel* const (&kernels)[3]);
 
@@ -87,13 +89,19 @@ Array map(const PointwiseKernel& kernel, const X&... x) {
 }  // namespace intarsia
 
 // Declares a function NAME() that gives the kernels of INTARSIA_KERNEL(NAME, ...) for the rung in use.
-#define INTARSIA_DECLARE_KERNEL(NAME)                                                                              \
-  namespace intarsia_kernels {                                                                                     \
-  namespace base { extern const ::intarsia::PointwiseKernel NAME; }                                                \
-  namespace avx2 { extern const ::intarsia::PointwiseKernel NAME; }                                                \
-  namespace avx512 { extern const ::intarsia::PointwiseKernel NAME; }                                              \
-  }                                                                                                                \
-  inline const ::intarsia::PointwiseKernel& NAME() {                                                               \
-    return ::intarsia::detail::active_kernel(                                                                      \
-        {&intarsia_kernels::base::NAME, &intarsia_kernels::avx2::NAME, &intarsia_kernels::avx512::NAME});          \
+#define INTARSIA_DECLARE_KERNEL(NAME)                                                                     \
+  namespace intarsia_kernels {                                                                            \
+  namespace base {                                                                                        \
+  extern const ::intarsia::PointwiseKernel NAME;                                                          \
+  }                                                                                                       \
+  namespace avx2 {                                                                                        \
+  extern const ::intarsia::PointwiseKernel NAME;                                                          \
+  }                                                                                                       \
+  namespace avx512 {                                                                                      \
+  extern const ::intarsia::PointwiseKernel NAME;                                                          \
+  }                                                                                                       \
+  }                                                                                                       \
+  inline const ::intarsia::PointwiseKernel& NAME() {                                                      \
+    return ::intarsia::detail::active_kernel(                                                             \
+        {&intarsia_kernels::base::NAME, &intarsia_kernels::avx2::NAME, &intarsia_kernels::avx512::NAME}); \
   }

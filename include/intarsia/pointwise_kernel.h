@@ -1,4 +1,5 @@
-// One pointwise formula as range kernels: what map() makes of a user's lambda and what the library's own formulas are.
+// One pointwise formula as range kernels: what map() makes of a user's lambda and what the library's own
+// formulas are.
 #pragma once
 #include <cstdint>
 
@@ -6,9 +7,10 @@ namespace intarsia {
 
 struct bf16;
 
-// Kernels on `n` contiguous elements of up to 4 inputs; x has one pointer an input, results may stand where an input
-// stands. backward[mask] writes dx[i] = dy * dy/dx[i] for the inputs i in the bit mask and leaves the others alone.
-// Each kernel is given `formula`, the lambda itself, which must live as long as the kernels are used.
+// Kernels on `n` contiguous elements of up to 4 inputs; x has one pointer an input, results may stand where
+// an input stands. backward[mask] writes dx[i] = dy * dy/dx[i] for the inputs i in the bit mask and leaves
+// the others alone. Each kernel is given `formula`, the lambda itself, which must live as long as the kernels
+// are used.
 template <class T>
 struct PointwiseRange {  // on elements of type T
   void (*forward)(const void* formula, T* y, const T* const* x, int64_t n) = nullptr;

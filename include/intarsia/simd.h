@@ -1,6 +1,7 @@
-// A vector of floats as wide as the compile flags of the including file allow (16 with AVX-512, 8 with AVX2 and FMA,
-// else 4), and a double with the same face, so that one generic lambda runs with either. Everything is inlined and in
-// an unnamed namespace: files compiled for different instruction sets can be linked together.
+// A vector of floats as wide as the compile flags of the including file allow (16 with AVX-512, 8 with AVX2
+// and FMA, else 4), and a double with the same face, so that one generic lambda runs with either. Everything
+// is inlined and in an unnamed namespace: files compiled for different instruction sets can be linked
+// together.
 #pragma once
 #include <math.h>
 
@@ -30,7 +31,9 @@ inline constexpr int width = 4;
 
 // How much of a vector a load or store touches.
 struct Full {};
-struct Partial { int count; };  // the first `count` lanes
+struct Partial {
+  int count;
+};  // the first `count` lanes
 
 struct Float {
   static constexpr int width = simd::width;
@@ -102,13 +105,19 @@ struct Float {
     return h;
   }
   template <class T>
-  static INTARSIA_INLINE void store_half(Half h, T* p) { __builtin_memcpy(p, &h, sizeof h); }
+  static INTARSIA_INLINE void store_half(Half h, T* p) {
+    __builtin_memcpy(p, &h, sizeof h);
+  }
 #if INTARSIA_SIMD_512
   static INTARSIA_INLINE __mmask16 first(Partial n) { return static_cast<__mmask16>((1u << n.count) - 1); }
   template <class T>
-  static INTARSIA_INLINE Half load_half(const T* p, Partial n) { return (Half)_mm256_maskz_loadu_epi16(first(n), p); }
+  static INTARSIA_INLINE Half load_half(const T* p, Partial n) {
+    return (Half)_mm256_maskz_loadu_epi16(first(n), p);
+  }
   template <class T>
-  static INTARSIA_INLINE void store_half(Half h, T* p, Partial n) { _mm256_mask_storeu_epi16(p, first(n), (__m256i)h); }
+  static INTARSIA_INLINE void store_half(Half h, T* p, Partial n) {
+    _mm256_mask_storeu_epi16(p, first(n), (__m256i)h);
+  }
   static INTARSIA_INLINE Float with_fill(Float x, Partial n, float fill) {
     return (Raw)_mm512_mask_mov_ps((__m512)Float(fill).raw, first(n), (__m512)x.raw);
   }
@@ -139,7 +148,7 @@ struct Float {
     return (Half)_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08));
   }
 #else
-  static INTARSIA_INLINE Int widen(Half h) { return (Int)__builtin_convertvector(h, Unsigned); }
+  static INTARSIA_INLINE Int widen(Half h) { return (Int) __builtin_convertvector(h, Unsigned); }
   static INTARSIA_INLINE Half narrow(Int b) { return __builtin_convertvector((Unsigned)b, Half); }
 #endif
   static INTARSIA_INLINE Float from_bf16(Half h) { return (Raw)(widen(h) << 16); }
@@ -155,12 +164,17 @@ struct Float {
   }
 #if INTARSIA_SIMD_512
   static INTARSIA_INLINE Float from_f16(Half h) { return (Raw)_mm512_maskz_cvtph_ps(0xffff, (__m256i)h); }
-  INTARSIA_INLINE Half to_f16() const { return (Half)_mm512_maskz_cvtps_ph(0xffff, (__m512)raw, _MM_FROUND_TO_NEAREST_INT); }
+  INTARSIA_INLINE Half to_f16() const {
+    return (Half)_mm512_maskz_cvtps_ph(0xffff, (__m512)raw, _MM_FROUND_TO_NEAREST_INT);
+  }
 #elif INTARSIA_SIMD_256
   static INTARSIA_INLINE Float from_f16(Half h) { return (Raw)_mm256_cvtph_ps((__m128i)h); }
-  INTARSIA_INLINE Half to_f16() const { return (Half)_mm256_cvtps_ph((__m256)raw, _MM_FROUND_TO_NEAREST_INT); }
+  INTARSIA_INLINE Half to_f16() const {
+    return (Half)_mm256_cvtps_ph((__m256)raw, _MM_FROUND_TO_NEAREST_INT);
+  }
 #else
-  // Without F16C, on integers; denormals of 16 bits are normal numbers of 32, so flushing does not touch them.
+  // Without F16C, on integers; denormals of 16 bits are normal numbers of 32, so flushing does not touch
+  // them.
   static INTARSIA_INLINE Float from_f16(Half h) {
     const Int b = widen(h), magnitude = b & 0x7fff;
     const Int normal = (magnitude << 13) + (112 << 23) + ((magnitude >= 0x7c00) & (112 << 23));
@@ -184,8 +198,12 @@ struct Float {
 struct Mask {
 #if INTARSIA_SIMD_512
   __mmask16 lanes;
-  friend INTARSIA_INLINE Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.lanes & b.lanes)}; }
-  friend INTARSIA_INLINE Mask operator|(Mask a, Mask b) { return {static_cast<__mmask16>(a.lanes | b.lanes)}; }
+  friend INTARSIA_INLINE Mask operator&(Mask a, Mask b) {
+    return {static_cast<__mmask16>(a.lanes & b.lanes)};
+  }
+  friend INTARSIA_INLINE Mask operator|(Mask a, Mask b) {
+    return {static_cast<__mmask16>(a.lanes | b.lanes)};
+  }
   friend INTARSIA_INLINE Mask operator!(Mask a) { return {static_cast<__mmask16>(~a.lanes)}; }
 #else
   Float::Int lanes;
@@ -196,9 +214,9 @@ struct Mask {
 };
 
 #if INTARSIA_SIMD_512
-#define INTARSIA_COMPARE(OP, CODE)                                       \
-  INTARSIA_INLINE Mask operator OP(Float a, Float b) {                   \
-    return {_mm512_cmp_ps_mask((__m512)a.raw, (__m512)b.raw, CODE)};     \
+#define INTARSIA_COMPARE(OP, CODE)                                   \
+  INTARSIA_INLINE Mask operator OP(Float a, Float b) {               \
+    return {_mm512_cmp_ps_mask((__m512)a.raw, (__m512)b.raw, CODE)}; \
   }
 #else
 #define INTARSIA_COMPARE(OP, CODE) \
@@ -345,16 +363,28 @@ INTARSIA_INLINE double greatest(Double x) { return x.raw; }
 
 // The rest is the same for both.
 template <class V>
-concept Vector = requires(V v) { v.raw; typename V::Scalar; };
+concept Vector = requires(V v) {
+  v.raw;
+  typename V::Scalar;
+};
 
 // A NaN in either argument gives NaN.
-template <Vector V> INTARSIA_INLINE V max_of(V a, V b) { return select(a != a, a, at_least(b, a)); }
-template <Vector V> INTARSIA_INLINE V min_of(V a, V b) { return select(a != a, a, at_most(b, a)); }
+template <Vector V>
+INTARSIA_INLINE V max_of(V a, V b) {
+  return select(a != a, a, at_least(b, a));
+}
+template <Vector V>
+INTARSIA_INLINE V min_of(V a, V b) {
+  return select(a != a, a, at_most(b, a));
+}
 INTARSIA_INLINE Float max(Float a, Float b) { return max_of(a, b); }
 INTARSIA_INLINE Float min(Float a, Float b) { return min_of(a, b); }
 INTARSIA_INLINE Double max(Double a, Double b) { return max_of(a, b); }
 INTARSIA_INLINE Double min(Double a, Double b) { return min_of(a, b); }
-template <Vector V> INTARSIA_INLINE V rsqrt(V x) { return 1 / sqrt(x); }
+template <Vector V>
+INTARSIA_INLINE V rsqrt(V x) {
+  return 1 / sqrt(x);
+}
 
 // body(i, Full or Partial) for i = 0, width, 2 width ... below n.
 template <class V, class Body>

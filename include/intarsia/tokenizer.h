@@ -24,9 +24,9 @@ class Tokenizer {
   virtual Ids encode(std::string_view text, bool special = false) const = 0;
   // The bytes of one token, as they appear in decoded text; empty for special tokens unless `special`.
   virtual std::string_view bytes(int32_t id, bool special = false) const = 0;
-  // The bytes that `id` adds behind the id `previous`. They differ from bytes(id) where a tokenizer puts a space before
-  // the first word of a text: it is dropped at the start of a text (`previous` = text_start) and behind BOS, as
-  // llama2.c does. `previous` = inside_text when it isn't known.
+  // The bytes that `id` adds behind the id `previous`. They differ from bytes(id) where a tokenizer puts a
+  // space before the first word of a text: it is dropped at the start of a text (`previous` = text_start) and
+  // behind BOS, as llama2.c does. `previous` = inside_text when it isn't known.
   static constexpr int32_t text_start = -1, inside_text = -2;
   virtual std::string_view bytes_after(int32_t previous, int32_t id, bool special = false) const;
   // The ids of a whole text to its bytes. An id outside the vocabulary throws.
@@ -37,8 +37,8 @@ class Tokenizer {
   virtual bool is_special(int32_t id) const = 0;
   // Writes what load_tokenizer reads: tokenizer.json (Hugging Face) in `directory`.
   virtual void save(const std::filesystem::path& directory) const = 0;
-  // Adds the metadata tokenizer.ggml.* with `vocabulary` tokens, unused ones behind its own. An error if the format
-  // cannot say what this tokenizer does.
+  // Adds the metadata tokenizer.ggml.* with `vocabulary` tokens, unused ones behind its own. An error if the
+  // format cannot say what this tokenizer does.
   virtual void write_gguf(GgufWriter& out, int64_t vocabulary) const;
 
   std::optional<int32_t> bos, eos;
@@ -63,11 +63,13 @@ std::shared_ptr<Tokenizer> train_bpe(const std::function<bool(std::string& chunk
 // character throws.
 std::shared_ptr<Tokenizer> train_characters(const std::function<bool(std::string& chunk)>& next);
 
-// Cuts a stream of tokens into whole characters: feed() returns the text that is complete, flush() the rest. Bytes that
-// can't become a character are passed on. `previous`: the id before the stream (the last of the prompt), if known.
+// Cuts a stream of tokens into whole characters: feed() returns the text that is complete, flush() the rest.
+// Bytes that can't become a character are passed on. `previous`: the id before the stream (the last of the
+// prompt), if known.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, int32_t previous = Tokenizer::inside_text)
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer,
+                         int32_t previous = Tokenizer::inside_text)
       : tokenizer_(std::move(tokenizer)), previous_(previous) {}
   std::string feed(int32_t id);
   std::string flush();
@@ -85,8 +87,8 @@ struct Message {
 // SHA-256 of its text). Throws for an unknown template, naming what is known.
 std::string render_chat(const std::string& chat_template, std::span<const Message> messages,
                         bool add_generation_prompt);
-// The ids of a conversation by the tokenizer's own template. Only the template makes special tokens: the text of
-// one inside a message stays plain text.
+// The ids of a conversation by the tokenizer's own template. Only the template makes special tokens: the text
+// of one inside a message stays plain text.
 Ids encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages, bool add_generation_prompt);
 
 }  // namespace intarsia

@@ -66,7 +66,8 @@ Ids parse_ids(std::string_view text) {
 
 void decode(const Arguments& args) {
   const auto tokenizer = load_tokenizer(args.path);
-  each_input(args, [&](std::string_view ids) { print_line(tokenizer->decode(parse_ids(ids), args.special)); });
+  each_input(args,
+             [&](std::string_view ids) { print_line(tokenizer->decode(parse_ids(ids), args.special)); });
 }
 
 void train(const std::vector<std::string>& files, int32_t vocabulary, const std::string& out) {
@@ -93,7 +94,8 @@ void train(const std::vector<std::string>& files, int32_t vocabulary, const std:
              format_bytes(static_cast<double>(bytes)), format_duration(seconds.count()));
 }
 
-constexpr const char* path_help = "tokenizer.json or its directory, a .gguf model, or llama2.c's tokenizer.bin";
+constexpr const char* path_help =
+    "tokenizer.json or its directory, a .gguf model, or llama2.c's tokenizer.bin";
 
 }  // namespace
 
@@ -106,7 +108,8 @@ void add_tokenizer(CLI::App& app) {
   auto* encoding = verb->add_subcommand("encode", "Print the ids of a text as a JSON array");
   encoding->add_option("PATH", args->path, path_help)->required();
   auto* text = encoding->add_option("TEXT", args->text, "the text");
-  auto* text_lines = encoding->add_option("--lines", args->lines, "encode each line of this file instead, one array a line");
+  auto* text_lines =
+      encoding->add_option("--lines", args->lines, "encode each line of this file instead, one array a line");
   text_lines->excludes(text);
   encoding->add_flag("--special", args->special, "the text of a special token becomes that token");
   encoding->footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
@@ -127,9 +130,11 @@ void add_tokenizer(CLI::App& app) {
     decode(*args);
   });
 
-  auto* training = verb->add_subcommand("train", "Train byte-level BPE on text and save it as tokenizer.json");
+  auto* training =
+      verb->add_subcommand("train", "Train byte-level BPE on text and save it as tokenizer.json");
   training->add_option("FILE", args->files, "text, JSON lines, or directories of them")->required();
-  training->add_option("--vocab", args->vocabulary, "entries, with 256 bytes and <|endoftext|>")->capture_default_str();
+  training->add_option("--vocab", args->vocabulary, "entries, with 256 bytes and <|endoftext|>")
+      ->capture_default_str();
   training->add_option("--out", args->out, "directory to write to")->required();
   training->footer("Example: intarsia tokenizer train --vocab 4096 book.txt --out tokenizer");
   training->callback([args] { train(args->files, args->vocabulary, args->out); });

@@ -111,7 +111,8 @@ void attention(const Array& q, const AttentionBlocks& kv, AttentionShape shape, 
   const int64_t units = batch * heads * query_pieces;
   const auto threads = static_cast<int>(std::min<int64_t>(units, thread_count()));
   std::atomic<int64_t> next{0};
-  // Taken before the threads start: what the pool holds must not depend on which of them run at the same time.
+  // Taken before the threads start: what the pool holds must not depend on which of them run at the same
+  // time.
   Array scratch = bytes(threads * scratch_bytes);
   void* scratch_memory = scratch.raw_mutable();
   parallel(threads, [&](int part) {

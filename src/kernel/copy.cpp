@@ -20,17 +20,22 @@ bool fits_f32(DType t) { return t != DType::f64 && t != DType::i32 && t != DType
 template <class F>
 void with_word(DType dtype, F f) {
   switch (info(dtype).bytes) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 
-// Transposes tiles so that both sides are walked along cache lines: axis `a` is contiguous in the source, the last axis
-// in the target.
+// Transposes tiles so that both sides are walked along cache lines: axis `a` is contiguous in the source, the
+// last axis in the target.
 template <class Word>
-void transpose(const Word* from, int64_t from_stride, Word* to, int64_t to_stride, int64_t rows, int64_t columns) {
+void transpose(const Word* from, int64_t from_stride, Word* to, int64_t to_stride, int64_t rows,
+               int64_t columns) {
   constexpr int64_t tile = 16;
   for (int64_t r0 = 0; r0 < rows; r0 += tile)
     for (int64_t c0 = 0; c0 < columns; c0 += tile) {
@@ -59,14 +64,15 @@ void copy_transposed(Pair walk, int along, DType dtype, const void* from, void* 
       with_word(dtype, [&](auto word) {
         using Word = decltype(word);
         transpose(static_cast<const Word*>(from) + place.offset[0], from_stride,
-                  static_cast<Word*>(to) + place.offset[1], to_stride, std::min(piece, rows - first), columns);
+                  static_cast<Word*>(to) + place.offset[1], to_stride, std::min(piece, rows - first),
+                  columns);
       });
     }
   });
 }
 
-void copy_row(DType from_type, const char* from, int64_t from_stride, DType to_type, char* to, int64_t to_stride,
-              int64_t n) {
+void copy_row(DType from_type, const char* from, int64_t from_stride, DType to_type, char* to,
+              int64_t to_stride, int64_t n) {
   if (from_stride == 1 && to_stride == 1) return convert_run(from_type, from, to_type, to, n);
   double gathered[block], converted[block];
   for (int64_t i = 0; i < n; i += block) {
@@ -85,7 +91,8 @@ void copy_row(DType from_type, const char* from, int64_t from_stride, DType to_t
 }
 
 void dequantize(const Array& from, Array& to) {
-  if (!from.contiguous()) fail("copy: a view of {} that is not contiguous cannot be dequantized", info(from.dtype()).name);
+  if (!from.contiguous())
+    fail("copy: a view of {} that is not contiguous cannot be dequantized", info(from.dtype()).name);
   if (!to.contiguous()) {
     Array wide = cast(from, DType::f32);
     return copy(wide, to);
@@ -100,7 +107,8 @@ void dequantize(const Array& from, Array& to) {
       const int64_t count = std::min(step, end - i) * type.block;
       float* out = to.dtype() == DType::f32 ? static_cast<float*>(target) + i * type.block : wide;
       table().product.dequantize(from.dtype(), source + i * type.bytes, count, out);
-      if (out == wide) convert_run(DType::f32, wide, to.dtype(), address(target, to.dtype(), i * type.block), count);
+      if (out == wide)
+        convert_run(DType::f32, wide, to.dtype(), address(target, to.dtype(), i * type.block), count);
     }
   });
 }
@@ -155,11 +163,13 @@ void scatter_run(DType dtype, const void* from, void* to, int64_t stride, int64_
 
 void copy(const Array& from, Array& to) {
   if (!(from.shape() == to.shape())) fail("copy: shape {} into {}", from.shape().text(), to.shape().text());
-  if (is_quantized(to.dtype()) && from.dtype() != to.dtype()) fail("copy: cannot quantize to {}", info(to.dtype()).name);
+  if (is_quantized(to.dtype()) && from.dtype() != to.dtype())
+    fail("copy: cannot quantize to {}", info(to.dtype()).name);
   if (from.size() == 0) return;
   if (is_quantized(from.dtype())) {
     if (from.dtype() != to.dtype()) return dequantize(from, to);
-    if (!from.contiguous() || !to.contiguous()) fail("copy: {} is copied whole, not by views", info(to.dtype()).name);
+    if (!from.contiguous() || !to.contiguous())
+      fail("copy: {} is copied whole, not by views", info(to.dtype()).name);
     std::memcpy(to.raw_mutable(), from.raw(), from.bytes());
     return;
   }
@@ -206,14 +216,16 @@ Array cast(const Array& x, DType dtype) {
 }
 
 void accumulate(Array& into, const Array& x) {
-  if (!(into.shape() == x.shape())) fail("accumulate: shape {} into {}", x.shape().text(), into.shape().text());
+  if (!(into.shape() == x.shape()))
+    fail("accumulate: shape {} into {}", x.shape().text(), into.shape().text());
   if (!into.contiguous()) fail("accumulate: the target is not contiguous");
   const int slot = float_slot(into.dtype(), "accumulate");
   const Array wide = cast(x, wide_of(into.dtype()));
   const void* source = wide.raw();
   void* target = into.raw_mutable();
   parallel_for(into.size(), thread_grain, [&](int64_t begin, int64_t end) {
-    table().rows.accumulate[slot](address(target, into.dtype(), begin), address(source, wide.dtype(), begin), end - begin);
+    table().rows.accumulate[slot](address(target, into.dtype(), begin), address(source, wide.dtype(), begin),
+                                  end - begin);
   });
 }
 
@@ -251,7 +263,8 @@ Array dropout(const Array& x, double p, uint64_t seed, uint64_t stream, uint64_t
   void* to = y.raw_mutable();
   parallel_for(x.size(), thread_grain / 4, [&](int64_t begin, int64_t end) {
     const DropoutFactors factors{seed, stream, index + static_cast<uint64_t>(begin), threshold, 1 / (1 - p)};
-    table().rows.dropout[slot](address(from, x.dtype(), begin), address(to, x.dtype(), begin), end - begin, factors);
+    table().rows.dropout[slot](address(from, x.dtype(), begin), address(to, x.dtype(), begin), end - begin,
+                               factors);
   });
   return y;
 }

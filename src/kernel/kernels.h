@@ -1,6 +1,7 @@
-// Whole operations on arrays: what ops and optimizers call. Each one splits its rows over the threads and runs the
-// active rung's range kernels (table.h). Arguments are checked by the caller (op/); dtype and stride handling is here.
-// Every result is independent of the thread count: a row is computed by one thread, sums over rows go in fixed chunks.
+// Whole operations on arrays: what ops and optimizers call. Each one splits its rows over the threads and
+// runs the active rung's range kernels (table.h). Arguments are checked by the caller (op/); dtype and stride
+// handling is here. Every result is independent of the thread count: a row is computed by one thread, sums
+// over rows go in fixed chunks.
 #pragma once
 #include <span>
 
@@ -15,36 +16,41 @@ namespace intarsia::kernel {
 int arity(Formula);
 // x = f(x) on a row of f32, for formulas of one input.
 auto activation(Formula) -> void (*)(float* row, int64_t count);
-// Broadcasts up to 4 inputs of any plain dtype and strides; `out` is f32, f64, bf16 or f16 (f64 computes in f64).
+// Broadcasts up to 4 inputs of any plain dtype and strides; `out` is f32, f64, bf16 or f16 (f64 computes in
+// f64).
 Array pointwise(Formula, std::span<const Array> x, DType out);
 // d y / d x[i] * dy for each i in the bit mask `active`, in dy's shape and dtype; dx has arity entries.
 void pointwise_backward(Formula, unsigned active, const Array& dy, std::span<const Array> x, Array* dx);
 // The same for a formula of the user's own (map.h).
 Array pointwise(const PointwiseKernel&, std::span<const Array> x, DType out);
-void pointwise_backward(const PointwiseKernel&, unsigned active, const Array& dy, std::span<const Array> x, Array* dx);
-void copy(const Array& from, Array& to);  // same shape; converts dtype, any strides; dequantizes
-Array contiguous(const Array& x);         // x itself if it already is
-Array cast(const Array& x, DType dtype);  // x itself if it already is and contiguous
+void pointwise_backward(const PointwiseKernel&, unsigned active, const Array& dy, std::span<const Array> x,
+                        Array* dx);
+void copy(const Array& from, Array& to);       // same shape; converts dtype, any strides; dequantizes
+Array contiguous(const Array& x);              // x itself if it already is
+Array cast(const Array& x, DType dtype);       // x itself if it already is and contiguous
 void accumulate(Array& into, const Array& x);  // into += x, same shape, contiguous float `into`
 void fill(Array& x, double value);
 Array dropout(const Array& x, double p, uint64_t seed, uint64_t stream, uint64_t index);
 
 // ---- products
-// c = epilogue(a b [+ c]). a [..., M, K], b [..., K, N], c [..., M, N] contiguous; equal batch axes or none on b or a
-// of stride 0. Transposed views are recognised by their strides. b may be the transposed view of a quantized [N, K]
-// matrix. Row i of c has the same bits alone or among others.
+// c = epilogue(a b [+ c]). a [..., M, K], b [..., K, N], c [..., M, N] contiguous; equal batch axes or none
+// on b or a of stride 0. Transposed views are recognised by their strides. b may be the transposed view of a
+// quantized [N, K] matrix. Row i of c has the same bits alone or among others.
 struct Epilogue {
-  const float* bias = nullptr;                                // [N], f32
-  void (*activation)(float* row, int64_t count) = nullptr;    // in place, see activation()
+  const float* bias = nullptr;                              // [N], f32
+  void (*activation)(float* row, int64_t count) = nullptr;  // in place, see activation()
 };
 void matmul(const Array& a, const Array& b, Array& c, bool accumulate = false, const Epilogue& epilogue = {});
 
 // ---- attention; q [B, Tq, H, d] any strides with the last axis contiguous
-struct AttentionBlocks {  // keys and values as runs of `block` positions; one run for plain arrays
+struct AttentionBlocks {        // keys and values as runs of `block` positions; one run for plain arrays
   std::span<const Array> k, v;  // each [B, block, Hkv, d], last axis contiguous (B = 1 for a cache)
   int64_t block, keys;
 };
-struct AttentionShape { double scale; bool causal; };
+struct AttentionShape {
+  double scale;
+  bool causal;
+};
 // lse [B, H, Tq] f32 (natural log of the sum of exponentials) may be null when no backward follows.
 void attention(const Array& q, const AttentionBlocks& kv, AttentionShape, Array& o, Array* lse);
 void attention_backward(const Array& q, const Array& k, const Array& v, const Array& o, const Array& lse,
@@ -55,17 +61,23 @@ Array softmax(const Array& x);
 Array softmax_backward(const Array& y, const Array& dy);
 Array log_softmax(const Array& x);
 Array log_softmax_backward(const Array& y, const Array& dy);
-struct CrossEntropyRows { Array loss, lse; };  // f32 (f64 for f64 logits) [N]; loss 0 where ignored
-CrossEntropyRows cross_entropy(const Array& logits, const Array& targets_i64, int64_t ignore, double smoothing);
+struct CrossEntropyRows {
+  Array loss, lse;
+};  // f32 (f64 for f64 logits) [N]; loss 0 where ignored
+CrossEntropyRows cross_entropy(const Array& logits, const Array& targets_i64, int64_t ignore,
+                               double smoothing);
 // d logits = dloss[n] * (softmax - smoothed target), zero rows where ignored
-Array cross_entropy_backward(const Array& logits, const Array& targets_i64, const Array& lse, const Array& dloss,
-                             int64_t ignore, double smoothing);
-struct Normed { Array y, mean, rstd; };  // mean is empty for rms_norm; f32 (f64) a row
+Array cross_entropy_backward(const Array& logits, const Array& targets_i64, const Array& lse,
+                             const Array& dloss, int64_t ignore, double smoothing);
+struct Normed {
+  Array y, mean, rstd;
+};  // mean is empty for rms_norm; f32 (f64) a row
 Normed rms_norm(const Array& x, const Array* weight, double eps);
-void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, const Array& dy, Array* dx, Array* dw);
+void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, const Array& dy, Array* dx,
+                       Array* dw);
 Normed layer_norm(const Array& x, const Array* weight, const Array* bias, double eps);
-void layer_norm_backward(const Array& x, const Array* weight, const Array& mean, const Array& rstd, const Array& dy,
-                         Array* dx, Array* dw, Array* db);
+void layer_norm_backward(const Array& x, const Array* weight, const Array& mean, const Array& rstd,
+                         const Array& dy, Array* dx, Array* dw, Array* db);
 // x [B, T, H, d] any strides with the last axis contiguous; inverse rotates by the negative angle
 Array rope(const Array& x, const Array& cos, const Array& sin, bool interleaved, int64_t first, bool inverse);
 
@@ -80,17 +92,24 @@ enum class Reduction { sum, mean, max, min };
 Array reduce(Reduction, const Array& x, unsigned axes, DType out);
 Array max_backward(const Array& x, const Array& y, const Array& dy, unsigned axes);  // ties share
 Array argmax(const Array& x, int axis);  // i64, rank kept with length 1
-void sort(const Array& x, bool descending, int64_t keep, Array& values, Array& indices_i64);  // last axis, stable
+void sort(const Array& x, bool descending, int64_t keep, Array& values,
+          Array& indices_i64);  // last axis, stable
 
 // ---- optimizers: several tensors in one pass; fixed order
 double sum_of_squares(std::span<const Array> x);  // f64 result
-struct AdamWStep {  // decoupled decay (Loshchilov & Hutter 2019), bias-corrected, PyTorch's order of operations
+struct AdamWStep {  // decoupled decay (Loshchilov & Hutter 2019), bias-corrected, PyTorch's order of
+                    // operations
   double learning_rate, beta1, beta2, eps, weight_decay, scale;  // scale multiplies the gradient (clipping)
   int64_t step;                                                  // from 1
 };
-struct AdamWTensors { Array weight, gradient, m, v, shadow; };  // f32; shadow: bf16 copy refreshed in the pass, or empty
+struct AdamWTensors {
+  Array weight, gradient, m, v, shadow;
+};  // f32; shadow: bf16 copy refreshed in the pass, or empty
 void adamw(std::span<AdamWTensors> tensors, const AdamWStep&);
-struct SgdStep { double learning_rate, momentum, weight_decay, scale; bool first; };
+struct SgdStep {
+  double learning_rate, momentum, weight_decay, scale;
+  bool first;
+};
 void sgd(std::span<AdamWTensors> tensors, const SgdStep&);  // m is the momentum buffer
 
 }  // namespace intarsia::kernel

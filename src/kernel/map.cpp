@@ -31,7 +31,8 @@ Array map_forward(const PointwiseKernel& kernel, std::span<const Array> x) {
   return kernel::pointwise(kernel, x, result_type(x));
 }
 
-void map_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x, Array* dx) {
+void map_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x,
+                  Array* dx) {
   kernel::pointwise_backward(kernel, active, dy, x, dx);
 }
 

@@ -10,7 +10,8 @@
 namespace intarsia::kernel {
 namespace {
 
-// Splits the elements of all tensors over the threads: f(tensor, begin, end). For kernels that are elementwise.
+// Splits the elements of all tensors over the threads: f(tensor, begin, end). For kernels that are
+// elementwise.
 template <class F>
 void each_range(std::span<AdamWTensors> tensors, F f) {
   int64_t total = 0;
@@ -18,7 +19,8 @@ void each_range(std::span<AdamWTensors> tensors, F f) {
   parallel_for(total, thread_grain, [&](int64_t begin, int64_t end) {
     int64_t first = 0;
     for (AdamWTensors& t : tensors) {
-      const int64_t n = t.weight.size(), from = std::max(begin - first, int64_t{0}), to = std::min(end - first, n);
+      const int64_t n = t.weight.size(), from = std::max(begin - first, int64_t{0}),
+                    to = std::min(end - first, n);
       if (from < to) f(t, from, to - from);
       first += n;
       if (first >= end) return;
@@ -27,11 +29,13 @@ void each_range(std::span<AdamWTensors> tensors, F f) {
 }
 
 void check(AdamWTensors& t, bool second, const char* op) {
-  auto fits = [&](const Array& a, DType dtype) { return a.dtype() == dtype && a.contiguous() && a.size() == t.weight.size(); };
+  auto fits = [&](const Array& a, DType dtype) {
+    return a.dtype() == dtype && a.contiguous() && a.size() == t.weight.size();
+  };
   if (!fits(t.weight, DType::f32) || !fits(t.gradient, DType::f32) || (t.m && !fits(t.m, DType::f32)) ||
       (second && (!t.m || !fits(t.v, DType::f32))) || (t.shadow && !fits(t.shadow, DType::bf16)))
-    fail("{}: weight {} with gradient {}: expected f32, contiguous, of equal size", op, t.weight.shape().text(),
-         t.gradient.shape().text());
+    fail("{}: weight {} with gradient {}: expected f32, contiguous, of equal size", op,
+         t.weight.shape().text(), t.gradient.shape().text());
   // Once here, so that the threads need not raise the versions.
   t.weight.raw_mutable();
   if (t.m) t.m.raw_mutable();
@@ -51,7 +55,8 @@ double sum_of_squares(std::span<const Array> tensors) {
   int64_t chunks = 0;
   for (const Array& x : tensors) {
     float_slot(x.dtype(), "sum_of_squares");
-    if (!x.contiguous()) fail("sum_of_squares: the array with strides {} is not contiguous", x.strides().text());
+    if (!x.contiguous())
+      fail("sum_of_squares: the array with strides {} is not contiguous", x.strides().text());
     chunks += (x.size() + chunk - 1) / chunk;
   }
   Array sums = Array::empty({chunks}, DType::f64);
@@ -92,8 +97,8 @@ void adamw(std::span<AdamWTensors> tensors, const AdamWStep& s) {
 
 void sgd(std::span<AdamWTensors> tensors, const SgdStep& s) {
   for (AdamWTensors& t : tensors) check(t, false, "sgd");
-  const SgdFactors f{static_cast<float>(s.scale), static_cast<float>(s.weight_decay), static_cast<float>(s.momentum),
-                     static_cast<float>(s.learning_rate), s.first};
+  const SgdFactors f{static_cast<float>(s.scale), static_cast<float>(s.weight_decay),
+                     static_cast<float>(s.momentum), static_cast<float>(s.learning_rate), s.first};
   each_range(tensors, [&](const AdamWTensors& t, int64_t i, int64_t n) {
     table().rows.sgd(writable<float>(t.weight, i), writable<float>(t.gradient, i), writable<float>(t.m, i),
                      writable<uint16_t>(t.shadow, i), n, f);

@@ -1,6 +1,6 @@
-// Pointwise formulas on arrays: broadcasting, conversion of element types and threads around the range kernels.
-// Runs that a kernel cannot read directly (other types, other strides) go through blocks that stay in the first-level
-// cache.
+// Pointwise formulas on arrays: broadcasting, conversion of element types and threads around the range
+// kernels. Runs that a kernel cannot read directly (other types, other strides) go through blocks that stay
+// in the first-level cache.
 #include <algorithm>
 
 #include "core/threads.h"
@@ -19,17 +19,19 @@ struct Operand {
   DType dtype;
 };
 
-// One pointwise computation with the kernels for elements of type S: operands that broadcast to contiguous results of
-// one shape.
+// One pointwise computation with the kernels for elements of type S: operands that broadcast to contiguous
+// results of one shape.
 template <class S, class Call>
 class Job {
  public:
   static constexpr DType type = dtype_of<S>::value;
 
-  Job(const Shape& shape, DType out, Call call) : walk_(shape), out_(out), call_(call), count_(shape.count()) {}
+  Job(const Shape& shape, DType out, Call call)
+      : walk_(shape), out_(out), call_(call), count_(shape.count()) {}
 
   void input(const Array& x) {
-    if (is_quantized(x.dtype())) fail("pointwise: {} cannot be read elementwise; cast it first", info(x.dtype()).name);
+    if (is_quantized(x.dtype()))
+      fail("pointwise: {} cannot be read elementwise; cast it first", info(x.dtype()).name);
     operands_[walk_.arrays] = {x.raw(), x.dtype()};
     walk_.add(x);
   }
@@ -39,8 +41,10 @@ class Job {
     if (count_ == 0) return;
     walk_.collapse();
     parallel_for(count_, thread_grain, [this](int64_t begin, int64_t end) {
-      if (walk_.rank == 1 || walk_.inner() >= 32) run_rows(begin, end);
-      else run_short_rows(begin, end);
+      if (walk_.rank == 1 || walk_.inner() >= 32)
+        run_rows(begin, end);
+      else
+        run_short_rows(begin, end);
     });
   }
 
@@ -73,8 +77,7 @@ class Job {
   void compute(int64_t position, const S* const* x, int64_t n, Buffers& buffers) const {
     S* y[max_inputs] = {};
     for (int i = 0; i < max_inputs; i++)
-      if (results_[i])
-        y[i] = out_ == type ? static_cast<S*>(results_[i]) + position : buffers.out[i];
+      if (results_[i]) y[i] = out_ == type ? static_cast<S*>(results_[i]) + position : buffers.out[i];
     call_(y, x, n);
     if (out_ == type) return;
     for (int i = 0; i < max_inputs; i++)
@@ -99,7 +102,8 @@ class Job {
         } else {
           // A repeated value stays in its block until the row ends.
           if (stride != 0 || column == 0 || position == begin)
-            load(k, row.offset[k] + column * stride, buffers.in[k], stride ? n : std::min(inner, block), buffers);
+            load(k, row.offset[k] + column * stride, buffers.in[k], stride ? n : std::min(inner, block),
+                 buffers);
           x[k] = buffers.in[k];
         }
       }
@@ -126,7 +130,8 @@ class Job {
       for (int64_t filled = 0; filled < n;) {
         const int64_t run = std::min(inner - column, n - filled);
         for (int k = 0; k < walk_.arrays; k++)
-          load(k, row.offset[k] + column * walk_.stride[k][walk_.rank - 1], buffers.in[k] + filled, run, buffers);
+          load(k, row.offset[k] + column * walk_.stride[k][walk_.rank - 1], buffers.in[k] + filled, run,
+               buffers);
         filled += run;
         column += run;
         if (column == inner) {
@@ -160,7 +165,8 @@ void check_arguments(const PointwiseKernel& kernel, std::span<const Array> x, DT
 }
 
 template <class S>
-Array forward(const PointwiseKernel& kernel, const PointwiseRange<S>& range, std::span<const Array> x, DType out) {
+Array forward(const PointwiseKernel& kernel, const PointwiseRange<S>& range, std::span<const Array> x,
+              DType out) {
   auto call = [&](S* const* y, const S* const* in, int64_t n) { range.forward(kernel.formula, y[0], in, n); };
   Array y = Array::empty(common_shape(x), out);
   Job<S, decltype(call)> job(y.shape(), out, call);
@@ -202,26 +208,34 @@ Array pointwise(const PointwiseKernel& kernel, std::span<const Array> x, DType o
   return all_bf16(x, out) ? forward(kernel, kernel.bf16s, x, out) : forward(kernel, kernel.f32, x, out);
 }
 
-void pointwise_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy, std::span<const Array> x,
-                        Array* dx) {
+void pointwise_backward(const PointwiseKernel& kernel, unsigned active, const Array& dy,
+                        std::span<const Array> x, Array* dx) {
   check_arguments(kernel, x, dy.dtype());
   active &= (1u << kernel.inputs) - 1;
   if (!active) return;
-  if (dy.dtype() == DType::f64) backward(kernel, kernel.f64, active, dy, x, dx);
-  else if (all_bf16(x, dy.dtype())) backward(kernel, kernel.bf16s, active, dy, x, dx);
-  else backward(kernel, kernel.f32, active, dy, x, dx);
+  if (dy.dtype() == DType::f64)
+    backward(kernel, kernel.f64, active, dy, x, dx);
+  else if (all_bf16(x, dy.dtype()))
+    backward(kernel, kernel.bf16s, active, dy, x, dx);
+  else
+    backward(kernel, kernel.f32, active, dy, x, dx);
 }
 
 namespace {
-const PointwiseKernel& kernel_of(Formula formula) { return table().pointwise.formula[static_cast<int>(formula)]; }
+const PointwiseKernel& kernel_of(Formula formula) {
+  return table().pointwise.formula[static_cast<int>(formula)];
+}
 }  // namespace
 
 int arity(Formula formula) { return kernel_of(formula).inputs; }
 auto activation(Formula formula) -> void (*)(float* row, int64_t count) {
   return table().pointwise.in_place[static_cast<int>(formula)];
 }
-Array pointwise(Formula formula, std::span<const Array> x, DType out) { return pointwise(kernel_of(formula), x, out); }
-void pointwise_backward(Formula formula, unsigned active, const Array& dy, std::span<const Array> x, Array* dx) {
+Array pointwise(Formula formula, std::span<const Array> x, DType out) {
+  return pointwise(kernel_of(formula), x, out);
+}
+void pointwise_backward(Formula formula, unsigned active, const Array& dy, std::span<const Array> x,
+                        Array* dx) {
   pointwise_backward(kernel_of(formula), active, dy, x, dx);
 }
 

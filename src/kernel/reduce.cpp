@@ -1,5 +1,5 @@
-// Reductions over any axes, the place of the greatest, sorting. The axes are first brought to [outer, n, inner], n
-// being reduced; sums run in chunks of fixed length and the chunks are joined in f64, in order.
+// Reductions over any axes, the place of the greatest, sorting. The axes are first brought to [outer, n,
+// inner], n being reduced; sums run in chunks of fixed length and the chunks are joined in f64, in order.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -61,18 +61,29 @@ Grouped group(const Array& x, unsigned axes) {
 // Types that the kernels do not read are converted: to f32 where that is exact.
 Array readable(const Array& x) {
   switch (x.dtype()) {
-    case DType::f32: case DType::f64: case DType::bf16: case DType::f16: return x;
-    case DType::i32: case DType::u32: case DType::i64: return cast(x, DType::f64);
-    default: return cast(x, DType::f32);
+    case DType::f32:
+    case DType::f64:
+    case DType::bf16:
+    case DType::f16:
+      return x;
+    case DType::i32:
+    case DType::u32:
+    case DType::i64:
+      return cast(x, DType::f64);
+    default:
+      return cast(x, DType::f32);
   }
 }
 
 void store_wide(Array& y, int64_t i, double value) {
-  if (y.dtype() == DType::f64) static_cast<double*>(const_cast<void*>(y.raw()))[i] = value;
-  else static_cast<float*>(const_cast<void*>(y.raw()))[i] = static_cast<float>(value);
+  if (y.dtype() == DType::f64)
+    static_cast<double*>(const_cast<void*>(y.raw()))[i] = value;
+  else
+    static_cast<float*>(const_cast<void*>(y.raw()))[i] = static_cast<float>(value);
 }
 double load_wide(const Array& y, int64_t i) {
-  return y.dtype() == DType::f64 ? static_cast<const double*>(y.raw())[i] : static_cast<const float*>(y.raw())[i];
+  return y.dtype() == DType::f64 ? static_cast<const double*>(y.raw())[i]
+                                 : static_cast<const float*>(y.raw())[i];
 }
 
 constexpr int64_t run_chunk = 65536;  // elements of a contiguous run that one thread sums
@@ -120,7 +131,8 @@ void reduce_runs(Reduction r, const Grouped& g, double factor, Array& y) {
   parallel_for(g.outer * chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const int64_t first = i % chunks * run_chunk;
-      part[i] = reduce_run(r, slot, address(g.x.raw(), type, i / chunks * g.n + first), std::min(run_chunk, g.n - first));
+      part[i] = reduce_run(r, slot, address(g.x.raw(), type, i / chunks * g.n + first),
+                           std::min(run_chunk, g.n - first));
     }
   });
   for (int64_t i = 0; i < g.outer; i++) {
@@ -135,20 +147,25 @@ void reduce_rows(Reduction r, const Grouped& g, double factor, Array& y) {
   const DType type = g.x.dtype(), wide = wide_of(type);
   const int slot = static_cast<int>(type);
   const RowSlots& rows = table().rows;
-  const int64_t chunks = (g.n + row_chunk - 1) / row_chunk, blocks = (g.inner + column_block - 1) / column_block;
+  const int64_t chunks = (g.n + row_chunk - 1) / row_chunk,
+                blocks = (g.inner + column_block - 1) / column_block;
   Array partial = Array::empty({g.outer, chunks, g.inner}, wide);
   fill(partial, neutral(r));
   void* part = partial.raw_mutable();
-  const int64_t items = g.outer * chunks * blocks, item = std::min(g.n, row_chunk) * std::min(g.inner, column_block);
+  const int64_t items = g.outer * chunks * blocks,
+                item = std::min(g.n, row_chunk) * std::min(g.inner, column_block);
   parallel_for(items, row_grain(item), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
-      const int64_t column = i % blocks * column_block, chunk = i / blocks % chunks, outer = i / blocks / chunks;
+      const int64_t column = i % blocks * column_block, chunk = i / blocks % chunks,
+                    outer = i / blocks / chunks;
       const int64_t row = chunk * row_chunk, count = std::min(row_chunk, g.n - row);
       const void* from = address(g.x.raw(), type, (outer * g.n + row) * g.inner + column);
       void* acc = address(part, wide, (outer * chunks + chunk) * g.inner + column);
       const int64_t width = std::min(column_block, g.inner - column);
-      if (r == Reduction::sum || r == Reduction::mean) rows.sum_rows[slot](from, g.inner, count, acc, width);
-      else rows.extreme_rows[slot](from, g.inner, count, r == Reduction::max, acc, width);
+      if (r == Reduction::sum || r == Reduction::mean)
+        rows.sum_rows[slot](from, g.inner, count, acc, width);
+      else
+        rows.extreme_rows[slot](from, g.inner, count, r == Reduction::max, acc, width);
     }
   });
   parallel_for(g.outer * g.inner, row_grain(chunks), [&](int64_t begin, int64_t end) {
@@ -205,7 +222,8 @@ struct Before {
 };
 
 template <class S>
-void sort_rows(const S* x, bool descending, int64_t rows, int64_t n, int64_t keep, S* values, int64_t* indices) {
+void sort_rows(const S* x, bool descending, int64_t rows, int64_t n, int64_t keep, S* values,
+               int64_t* indices) {
   parallel_for(rows, row_grain(n * 8), [&](int64_t begin, int64_t end) {
     std::vector<int64_t> order(static_cast<size_t>(n));
     for (int64_t row = begin; row < end; row++) {
@@ -232,9 +250,12 @@ Array reduce(Reduction r, const Array& x, unsigned axes, DType out) {
   y.raw_mutable();
   const double factor = r == Reduction::mean ? 1 / static_cast<double>(g.n) : 1;
   if (y.size() == 0) return cast(y, out);
-  if (g.n == 0) fill(y, r == Reduction::mean ? NAN : 0);
-  else if (g.inner == 1) reduce_runs(r, g, factor, y);
-  else reduce_rows(r, g, factor, y);
+  if (g.n == 0)
+    fill(y, r == Reduction::mean ? NAN : 0);
+  else if (g.inner == 1)
+    reduce_runs(r, g, factor, y);
+  else
+    reduce_rows(r, g, factor, y);
   return cast(y, out);
 }
 
@@ -247,10 +268,11 @@ Array max_backward(const Array& x, const Array& y, const Array& dy, unsigned axe
   if (rows > 0) {
     const int64_t n = ordered.size() / rows;
     if (wide == DType::f64)
-      share_gradient(ordered.data<double>(), top.data<double>(), gradient.data<double>(), dx.mutable_data<double>(),
-                     rows, n);
+      share_gradient(ordered.data<double>(), top.data<double>(), gradient.data<double>(),
+                     dx.mutable_data<double>(), rows, n);
     else
-      share_gradient(ordered.data<float>(), top.data<float>(), gradient.data<float>(), dx.mutable_data<float>(), rows, n);
+      share_gradient(ordered.data<float>(), top.data<float>(), gradient.data<float>(),
+                     dx.mutable_data<float>(), rows, n);
   }
   return restore(cast(dx, x.dtype()), x.shape(), axes);
 }

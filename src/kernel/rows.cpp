@@ -22,7 +22,8 @@ struct Rows {
   // f(first row, rows, offset of the first in elements)
   template <class F>
   void each(F f) const {
-    parallel_for(count, row_grain(width), [&](int64_t begin, int64_t end) { f(begin, end - begin, begin * width); });
+    parallel_for(count, row_grain(width),
+                 [&](int64_t begin, int64_t end) { f(begin, end - begin, begin * width); });
   }
 };
 
@@ -47,7 +48,8 @@ Array pull_rows(const Array& y, const Array& dy, Pull const* kernels, const char
   Array dx = Array::empty(y.shape(), y.dtype());
   void* to = dx.raw_mutable();
   rows.each([&](int64_t, int64_t count, int64_t offset) {
-    kernels[rows.slot](at(&y, offset), at(&gradient, offset), address(to, dx.dtype(), offset), count, rows.width);
+    kernels[rows.slot](at(&y, offset), at(&gradient, offset), address(to, dx.dtype(), offset), count,
+                       rows.width);
   });
   return dx;
 }
@@ -60,7 +62,8 @@ Array wide_parameter(const Array* p, DType wide, int64_t width, const char* op) 
 }
 const void* raw_or_null(const Array& x) { return x ? x.raw() : nullptr; }
 
-// Gradients of column parameters: chunk c of 64 rows adds into row c of `partial`; rows are then summed in order.
+// Gradients of column parameters: chunk c of 64 rows adds into row c of `partial`; rows are then summed in
+// order.
 constexpr int64_t chunk_rows = 64;
 struct ColumnSums {
   Array partial;
@@ -73,7 +76,8 @@ struct ColumnSums {
   Array result() const {
     Array sum = Array::zeros({partial.dim(1)}, partial.dtype());
     const int slot = static_cast<int>(partial.dtype());
-    table().rows.sum_rows[slot](partial.raw(), partial.dim(1), partial.dim(0), sum.raw_mutable(), partial.dim(1));
+    table().rows.sum_rows[slot](partial.raw(), partial.dim(1), partial.dim(0), sum.raw_mutable(),
+                                partial.dim(1));
     return sum;
   }
 };
@@ -104,8 +108,9 @@ CrossEntropyRows cross_entropy(const Array& logits, const Array& targets, int64_
   CrossEntropyRows r{Array::empty({rows.count}, wide), Array::empty({rows.count}, wide)};
   void *loss = r.loss.raw_mutable(), *lse = r.lse.raw_mutable();
   rows.each([&](int64_t row, int64_t count, int64_t offset) {
-    table().rows.cross_entropy[rows.slot](at(&logits, offset), targets.data<int64_t>() + row, address(loss, wide, row),
-                                          address(lse, wide, row), count, rows.width, ignore, smoothing);
+    table().rows.cross_entropy[rows.slot](at(&logits, offset), targets.data<int64_t>() + row,
+                                          address(loss, wide, row), address(lse, wide, row), count,
+                                          rows.width, ignore, smoothing);
   });
   return r;
 }
@@ -119,9 +124,9 @@ Array cross_entropy_backward(const Array& logits, const Array& targets, const Ar
   Array dx = Array::empty(logits.shape(), logits.dtype());
   void* to = dx.raw_mutable();
   rows.each([&](int64_t row, int64_t count, int64_t offset) {
-    table().rows.cross_entropy_backward[rows.slot](at(&logits, offset), targets.data<int64_t>() + row, at(&lse, row),
-                                                   at(&gradient, row), address(to, dx.dtype(), offset), count,
-                                                   rows.width, ignore, smoothing);
+    table().rows.cross_entropy_backward[rows.slot](
+        at(&logits, offset), targets.data<int64_t>() + row, at(&lse, row), at(&gradient, row),
+        address(to, dx.dtype(), offset), count, rows.width, ignore, smoothing);
   });
   return dx;
 }
@@ -139,7 +144,8 @@ Normed rms_norm(const Array& x, const Array* weight, double eps) {
   return r;
 }
 
-void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, const Array& dy, Array* dx, Array* dw) {
+void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, const Array& dy, Array* dx,
+                       Array* dw) {
   const Rows rows(x, "rms_norm");
   const Array w = wide_parameter(weight, wide_of(x.dtype()), rows.width, "rms_norm");
   const Array gradient = cast(dy, x.dtype());
@@ -150,10 +156,11 @@ void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, c
   const int64_t chunks = (rows.count + chunk_rows - 1) / chunk_rows;
   parallel_for(chunks, row_grain(rows.width * chunk_rows), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; c++) {
-      const int64_t row = c * chunk_rows, count = std::min(chunk_rows, rows.count - row), offset = row * rows.width;
-      table().rows.rms_norm_backward[rows.slot](at(&x, offset), raw_or_null(w), at(&rstd, row), at(&gradient, offset),
-                                                to ? address(to, x.dtype(), offset) : nullptr, sums.chunk(partial, c),
-                                                count, rows.width);
+      const int64_t row = c * chunk_rows, count = std::min(chunk_rows, rows.count - row),
+                    offset = row * rows.width;
+      table().rows.rms_norm_backward[rows.slot](
+          at(&x, offset), raw_or_null(w), at(&rstd, row), at(&gradient, offset),
+          to ? address(to, x.dtype(), offset) : nullptr, sums.chunk(partial, c), count, rows.width);
     }
   });
   if (dw) *dw = sums.result();
@@ -164,17 +171,19 @@ Normed layer_norm(const Array& x, const Array* weight, const Array* bias, double
   const DType wide = wide_of(x.dtype());
   const Array w = wide_parameter(weight, wide, rows.width, "layer_norm");
   const Array b = wide_parameter(bias, wide, rows.width, "layer_norm");
-  Normed r{Array::empty(x.shape(), x.dtype()), Array::empty({rows.count}, wide), Array::empty({rows.count}, wide)};
+  Normed r{Array::empty(x.shape(), x.dtype()), Array::empty({rows.count}, wide),
+           Array::empty({rows.count}, wide)};
   void *y = r.y.raw_mutable(), *mean = r.mean.raw_mutable(), *rstd = r.rstd.raw_mutable();
   rows.each([&](int64_t row, int64_t count, int64_t offset) {
-    table().rows.layer_norm[rows.slot](at(&x, offset), raw_or_null(w), raw_or_null(b), address(y, x.dtype(), offset),
-                                       address(mean, wide, row), address(rstd, wide, row), count, rows.width, eps);
+    table().rows.layer_norm[rows.slot](at(&x, offset), raw_or_null(w), raw_or_null(b),
+                                       address(y, x.dtype(), offset), address(mean, wide, row),
+                                       address(rstd, wide, row), count, rows.width, eps);
   });
   return r;
 }
 
-void layer_norm_backward(const Array& x, const Array* weight, const Array& mean, const Array& rstd, const Array& dy,
-                         Array* dx, Array* dw, Array* db) {
+void layer_norm_backward(const Array& x, const Array* weight, const Array& mean, const Array& rstd,
+                         const Array& dy, Array* dx, Array* dw, Array* db) {
   const Rows rows(x, "layer_norm");
   const Array w = wide_parameter(weight, wide_of(x.dtype()), rows.width, "layer_norm");
   const Array gradient = cast(dy, x.dtype());
@@ -187,28 +196,32 @@ void layer_norm_backward(const Array& x, const Array* weight, const Array& mean,
   const int64_t chunks = (rows.count + chunk_rows - 1) / chunk_rows;
   parallel_for(chunks, row_grain(rows.width * chunk_rows), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; c++) {
-      const int64_t row = c * chunk_rows, count = std::min(chunk_rows, rows.count - row), offset = row * rows.width;
-      table().rows.layer_norm_backward[rows.slot](at(&x, offset), raw_or_null(w), at(&mean, row), at(&rstd, row),
-                                                  at(&gradient, offset), to ? address(to, x.dtype(), offset) : nullptr,
-                                                  w_sums.chunk(w_partial, c), b_sums.chunk(b_partial, c), count,
-                                                  rows.width);
+      const int64_t row = c * chunk_rows, count = std::min(chunk_rows, rows.count - row),
+                    offset = row * rows.width;
+      table().rows.layer_norm_backward[rows.slot](
+          at(&x, offset), raw_or_null(w), at(&mean, row), at(&rstd, row), at(&gradient, offset),
+          to ? address(to, x.dtype(), offset) : nullptr, w_sums.chunk(w_partial, c),
+          b_sums.chunk(b_partial, c), count, rows.width);
     }
   });
   if (dw) *dw = w_sums.result();
   if (db) *db = b_sums.result();
 }
 
-Array rope(const Array& x, const Array& cos, const Array& sin, bool interleaved, int64_t first, bool inverse) {
+Array rope(const Array& x, const Array& cos, const Array& sin, bool interleaved, int64_t first,
+           bool inverse) {
   const int slot = float_slot(x.dtype(), "rope");
   if (x.rank() != 4) fail("rope: x has shape {}, expected [B, T, H, d]", x.shape().text());
   const int64_t tokens = x.dim(1), heads = x.dim(2), d = x.dim(3), pairs = cos.dim(1);
-  if (d > 1 && x.strides()[3] != 1) fail("rope: the last axis of x has stride {}, expected 1", x.strides()[3]);
+  if (d > 1 && x.strides()[3] != 1)
+    fail("rope: the last axis of x has stride {}, expected 1", x.strides()[3]);
   if (2 * pairs > d) fail("rope: the table has {} pairs, heads have {} features", pairs, d);
   if (first < 0 || first + tokens > cos.dim(0))
     fail("rope: positions {} to {}, the table has {}", first, first + tokens, cos.dim(0));
   const DType wide = wide_of(x.dtype());
   const Shape part{tokens, pairs}, steps{pairs, 1};
-  const Array c = cast(cos.view(part, steps, first * pairs), wide), s = cast(sin.view(part, steps, first * pairs), wide);
+  const Array c = cast(cos.view(part, steps, first * pairs), wide),
+              s = cast(sin.view(part, steps, first * pairs), wide);
   Array y = Array::empty(x.shape(), x.dtype());
   void* to = y.raw_mutable();
   parallel_for(x.dim(0) * tokens, row_grain(heads * d), [&](int64_t begin, int64_t end) {

@@ -1,7 +1,7 @@
-// Range kernels on rows, conversions, sums and optimizer steps. An array of slots is indexed by DType: [floats] in the
-// order f32, f64, bf16, f16; [plains] all types that are not quantized. "Wide" is what 16- and 32-bit floats compute in,
-// f32, and for f64 elements f64: statistics of rows and parameters of columns are wide.
-// Rows are contiguous. A row's result does not depend on the other rows.
+// Range kernels on rows, conversions, sums and optimizer steps. An array of slots is indexed by DType:
+// [floats] in the order f32, f64, bf16, f16; [plains] all types that are not quantized. "Wide" is what 16-
+// and 32-bit floats compute in, f32, and for f64 elements f64: statistics of rows and parameters of columns
+// are wide. Rows are contiguous. A row's result does not depend on the other rows.
 #pragma once
 #include <cstdint>
 
@@ -9,8 +9,8 @@ namespace intarsia::kernel {
 
 inline constexpr int floats = 4, plains = 12;
 
-// What an element's AdamW step needs, worked out once a step in double: keep = 1 - learning rate * decay, rest =
-// 1 - beta, rate = learning rate / (1 - beta1^step), inverse_root = 1 / sqrt(1 - beta2^step).
+// What an element's AdamW step needs, worked out once a step in double: keep = 1 - learning rate * decay,
+// rest = 1 - beta, rate = learning rate / (1 - beta1^step), inverse_root = 1 / sqrt(1 - beta2^step).
 struct AdamWFactors {
   float scale, keep, rest1, beta2, rest2, rate, inverse_root, eps;
 };
@@ -18,7 +18,8 @@ struct SgdFactors {
   float scale, weight_decay, momentum, rate;
   bool first;
 };
-// The bits of element i are word 0 of philox(seed, stream, index + i); it is kept if they are below `threshold`.
+// The bits of element i are word 0 of philox(seed, stream, index + i); it is kept if they are below
+// `threshold`.
 struct DropoutFactors {
   uint64_t seed, stream, index, threshold;
   double scale;
@@ -31,18 +32,20 @@ struct RowSlots {
   void (*log_softmax[floats])(const void* x, void* y, int64_t rows, int64_t d);
   void (*log_softmax_backward[floats])(const void* y, const void* dy, void* dx, int64_t rows, int64_t d);
   // loss and lse are wide [rows]
-  void (*cross_entropy[floats])(const void* x, const int64_t* target, void* loss, void* lse, int64_t rows, int64_t d,
-                                int64_t ignore, double smoothing);
-  void (*cross_entropy_backward[floats])(const void* x, const int64_t* target, const void* lse, const void* dloss,
-                                         void* dx, int64_t rows, int64_t d, int64_t ignore, double smoothing);
+  void (*cross_entropy[floats])(const void* x, const int64_t* target, void* loss, void* lse, int64_t rows,
+                                int64_t d, int64_t ignore, double smoothing);
+  void (*cross_entropy_backward[floats])(const void* x, const int64_t* target, const void* lse,
+                                         const void* dloss, void* dx, int64_t rows, int64_t d, int64_t ignore,
+                                         double smoothing);
   // w, bias (wide [d]) may be null; so may dx, dw, db. dw and db (wide [d]) are added to, rows in order.
-  void (*rms_norm[floats])(const void* x, const void* w, void* y, void* rstd, int64_t rows, int64_t d, double eps);
-  void (*rms_norm_backward[floats])(const void* x, const void* w, const void* rstd, const void* dy, void* dx, void* dw,
-                                    int64_t rows, int64_t d);
+  void (*rms_norm[floats])(const void* x, const void* w, void* y, void* rstd, int64_t rows, int64_t d,
+                           double eps);
+  void (*rms_norm_backward[floats])(const void* x, const void* w, const void* rstd, const void* dy, void* dx,
+                                    void* dw, int64_t rows, int64_t d);
   void (*layer_norm[floats])(const void* x, const void* w, const void* bias, void* y, void* mean, void* rstd,
                              int64_t rows, int64_t d, double eps);
-  void (*layer_norm_backward[floats])(const void* x, const void* w, const void* mean, const void* rstd, const void* dy,
-                                      void* dx, void* dw, void* db, int64_t rows, int64_t d);
+  void (*layer_norm_backward[floats])(const void* x, const void* w, const void* mean, const void* rstd,
+                                      const void* dy, void* dx, void* dw, void* db, int64_t rows, int64_t d);
   // The heads of one token: head h at x + h * x_stride (elements), y contiguous; cos and sin wide [pairs].
   void (*rope[floats])(const void* x, int64_t x_stride, void* y, int64_t heads, int64_t d, const void* cos,
                        const void* sin, int64_t pairs, bool interleaved, bool inverse);
@@ -58,15 +61,17 @@ struct RowSlots {
   // sums: blocks of 4096 elements are summed in wide lanes, the blocks in f64
   double (*sum[floats])(const void* x, int64_t n);
   double (*sum_of_squares[floats])(const void* x, int64_t n);
-  void (*extreme[floats])(const void* x, int64_t n, bool greatest, void* wide);    // NaN wins; n > 0
-  int64_t (*argmax[floats])(const void* x, int64_t n);                             // the first; NaN wins; n > 0
+  void (*extreme[floats])(const void* x, int64_t n, bool greatest, void* wide);  // NaN wins; n > 0
+  int64_t (*argmax[floats])(const void* x, int64_t n);                           // the first; NaN wins; n > 0
   // acc (wide [d]) takes `rows` rows, each `stride` elements on, in order
   void (*sum_rows[floats])(const void* x, int64_t stride, int64_t rows, void* acc, int64_t d);
-  void (*extreme_rows[floats])(const void* x, int64_t stride, int64_t rows, bool greatest, void* acc, int64_t d);
+  void (*extreme_rows[floats])(const void* x, int64_t stride, int64_t rows, bool greatest, void* acc,
+                               int64_t d);
   void (*accumulate[floats])(void* into, const void* wide, int64_t n);  // into += x
 
   void (*dropout[floats])(const void* x, void* y, int64_t n, const DropoutFactors& factors);
-  void (*adamw)(float* w, const float* g, float* m, float* v, uint16_t* shadow, int64_t n, const AdamWFactors& factors);
+  void (*adamw)(float* w, const float* g, float* m, float* v, uint16_t* shadow, int64_t n,
+                const AdamWFactors& factors);
   void (*sgd)(float* w, const float* g, float* m, uint16_t* shadow, int64_t n, const SgdFactors& factors);
 };
 

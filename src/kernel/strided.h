@@ -1,5 +1,6 @@
-// Walking several arrays of one shape at once: axes of length 1 are dropped and neighbouring axes are joined where the
-// strides of every array allow it, so that most walks end up with one or two axes. Nothing here allocates.
+// Walking several arrays of one shape at once: axes of length 1 are dropped and neighbouring axes are joined
+// where the strides of every array allow it, so that most walks end up with one or two axes. Nothing here
+// allocates.
 #pragma once
 #include <utility>
 
@@ -112,7 +113,9 @@ void scatter_run(DType dtype, const void* from, void* to, int64_t stride, int64_
 // Work below this many elements stays on one thread: a fork costs as much as a few thousand elements.
 inline constexpr int64_t thread_grain = 16384;
 // How many rows of `width` elements make a part worth a thread.
-inline int64_t row_grain(int64_t width) { return width >= thread_grain ? 1 : thread_grain / (width > 0 ? width : 1); }
+inline int64_t row_grain(int64_t width) {
+  return width >= thread_grain ? 1 : thread_grain / (width > 0 ? width : 1);
+}
 
 // The place of a float type in a table of kernels by type.
 inline int float_slot(DType dtype, const char* op) {

@@ -11,7 +11,8 @@ namespace {
 
 void check_ids(const int64_t* ids, int64_t count, int64_t rows, const char* op) {
   for (int64_t i = 0; i < count; i++)
-    if (ids[i] < 0 || ids[i] >= rows) fail("{}: index {} at place {}, expected 0 to {}", op, ids[i], i, rows - 1);
+    if (ids[i] < 0 || ids[i] >= rows)
+      fail("{}: index {} at place {}, expected 0 to {}", op, ids[i], i, rows - 1);
 }
 
 void zero(Array& x) {
@@ -22,8 +23,8 @@ void zero(Array& x) {
   });
 }
 
-// A gather's geometry: index [outer, picks, inner] into x [outer, length, inner], where the index may be smaller than
-// x on every axis.
+// A gather's geometry: index [outer, picks, inner] into x [outer, length, inner], where the index may be
+// smaller than x on every axis.
 struct Picks {
   Walk<2> walk;  // over the axes of index without `axis`: offsets into x, into index
   int64_t picks, x_step, index_step;
@@ -104,8 +105,10 @@ Array embedding(const Array& w, const Array& ids) {
   parallel_for(count, row_grain(d), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const char* row = from + id[i] * row_bytes;
-      if (quantized) table().product.dequantize(w.dtype(), row, d, reinterpret_cast<float*>(to) + i * d);
-      else std::memcpy(to + i * row_bytes, row, static_cast<size_t>(row_bytes));
+      if (quantized)
+        table().product.dequantize(w.dtype(), row, d, reinterpret_cast<float*>(to) + i * d);
+      else
+        std::memcpy(to + i * row_bytes, row, static_cast<size_t>(row_bytes));
     }
   });
   return y;
@@ -115,7 +118,8 @@ Array embedding_backward(const Shape& w, const Array& ids, const Array& dy, DTyp
   const int64_t count = ids.size(), d = w[1];
   const int64_t* id = ids.data<int64_t>();
   check_ids(id, count, w[0], "embedding");
-  if (dy.size() != count * d) fail("embedding: gradient {} for {} ids of width {}", dy.shape().text(), count, d);
+  if (dy.size() != count * d)
+    fail("embedding: gradient {} for {} ids of width {}", dy.shape().text(), count, d);
   const DType wide = wide_of(dtype);
   const Array gradient = cast(dy, wide);
   Array dw = Array::empty(w, wide);
@@ -125,8 +129,8 @@ Array embedding_backward(const Shape& w, const Array& ids, const Array& dy, DTyp
   // Each thread owns columns, so a row that occurs twice is added to in the order of the ids.
   parallel_for(d, std::max<int64_t>(16, row_grain(count)), [&](int64_t begin, int64_t end) {
     for (int64_t i = 0; i < count; i++)
-      table().rows.accumulate[slot](address(to, wide, id[i] * d + begin), address(gradient.raw(), wide, i * d + begin),
-                                    end - begin);
+      table().rows.accumulate[slot](address(to, wide, id[i] * d + begin),
+                                    address(gradient.raw(), wide, i * d + begin), end - begin);
   });
   return cast(dw, dtype);
 }
@@ -141,11 +145,20 @@ Array gather(const Array& x, int axis, const Array& index) {
   const void* from = source.raw();
   void* to = y.raw_mutable();
   switch (info(x.dtype()).bytes) {
-    case 1: gather_words(static_cast<const uint8_t*>(from), i, static_cast<uint8_t*>(to), picks); break;
-    case 2: gather_words(static_cast<const uint16_t*>(from), i, static_cast<uint16_t*>(to), picks); break;
-    case 4: gather_words(static_cast<const uint32_t*>(from), i, static_cast<uint32_t*>(to), picks); break;
-    case 8: gather_words(static_cast<const uint64_t*>(from), i, static_cast<uint64_t*>(to), picks); break;
-    default: fail("gather: type {} has no elements to pick", info(x.dtype()).name);
+    case 1:
+      gather_words(static_cast<const uint8_t*>(from), i, static_cast<uint8_t*>(to), picks);
+      break;
+    case 2:
+      gather_words(static_cast<const uint16_t*>(from), i, static_cast<uint16_t*>(to), picks);
+      break;
+    case 4:
+      gather_words(static_cast<const uint32_t*>(from), i, static_cast<uint32_t*>(to), picks);
+      break;
+    case 8:
+      gather_words(static_cast<const uint64_t*>(from), i, static_cast<uint64_t*>(to), picks);
+      break;
+    default:
+      fail("gather: type {} has no elements to pick", info(x.dtype()).name);
   }
   return y;
 }
@@ -160,8 +173,10 @@ Array gather_backward(const Shape& x, int axis, const Array& index, const Array&
   if (dy.size() > 0) {
     const Picks picks(x, index.shape(), axis);
     const int64_t* i = index.data<int64_t>();
-    if (wide == DType::f64) scatter_add(dx.mutable_data<double>(), i, gradient.data<double>(), picks);
-    else scatter_add(dx.mutable_data<float>(), i, gradient.data<float>(), picks);
+    if (wide == DType::f64)
+      scatter_add(dx.mutable_data<double>(), i, gradient.data<double>(), picks);
+    else
+      scatter_add(dx.mutable_data<float>(), i, gradient.data<float>(), picks);
   }
   return cast(dx, dy.dtype());
 }

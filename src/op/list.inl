@@ -1,5 +1,6 @@
-// Every operation that records a gradient and is not pointwise, once. op/record.h makes the tags from this list that
-// record() is called with; the test walk makes a case of each, so an operation without its proof does not link.
+// Every operation that records a gradient and is not pointwise, once. op/record.h makes the tags from this
+// list that record() is called with; the test walk makes a case of each, so an operation without its proof
+// does not link.
 OP(matmul)
 OP(linear)
 OP(softmax)

@@ -1,6 +1,7 @@
-// The pointwise operations, one line each: name, inputs, formula. Function, value, gradient, every rung, every element
-// type and the tests follow from the line. Constants are written in double: a formula runs in f32 and in f64.
-// Whoever includes this defines POINTWISE(name, (inputs), formula), or POINTWISE1 to 3 by the number of inputs.
+// The pointwise operations, one line each: name, inputs, formula. Function, value, gradient, every rung,
+// every element type and the tests follow from the line. Constants are written in double: a formula runs in
+// f32 and in f64. Whoever includes this defines POINTWISE(name, (inputs), formula), or POINTWISE1 to 3 by the
+// number of inputs.
 // clang-format off
 #ifdef POINTWISE
 #define POINTWISE1(NAME, A, ...) POINTWISE(NAME, (auto A), __VA_ARGS__)

@@ -32,7 +32,8 @@ bool starts_with_space(std::string_view text) {
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   std::erase_if(tokens_, [](const AddedToken& token) { return token.text.empty(); });
-  std::stable_sort(tokens_.begin(), tokens_.end(), [](const auto& a, const auto& b) { return a.text < b.text; });
+  std::stable_sort(tokens_.begin(), tokens_.end(),
+                   [](const auto& a, const auto& b) { return a.text < b.text; });
   for (const AddedToken& token : tokens_) {
     const auto first = static_cast<unsigned char>(token.text[0]);
     starts_[first] = true;
@@ -70,13 +71,15 @@ bool AddedTokens::find(std::string_view text, size_t from, bool special, Found& 
     const AddedToken* token = longest_at(text, at, special);
     if (!token) continue;
     size_t begin = at, end = at + token->text.size();
-    if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
+    if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
+      continue;
     while (token->lstrip && begin > from) {
       const size_t last = last_character(text.substr(0, begin));
       if (last < from || !starts_with_space(text.substr(last, begin - last))) break;
       begin = last;
     }
-    while (token->rstrip && starts_with_space(text.substr(end))) end += decode_character(text.data() + end).length;
+    while (token->rstrip && starts_with_space(text.substr(end)))
+      end += decode_character(text.data() + end).length;
     found = {begin, end, token->id};
     return true;
   }

@@ -1,5 +1,5 @@
-// Tokens that are found in the text itself, before it is split: special tokens ("<|im_end|>") and others that were
-// added to a vocabulary by hand.
+// Tokens that are found in the text itself, before it is split: special tokens ("<|im_end|>") and others that
+// were added to a vocabulary by hand.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -23,7 +23,8 @@ MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
   mask_ = slots - 1;
   for (const Merge& merge : merges) {
     const int32_t largest = std::max({merge.left, merge.right, merge.result});
-    if (largest >= 1 << id_bits) fail("{}: a merge has the id {}, expected one below {}", name, largest, 1 << id_bits);
+    if (largest >= 1 << id_bits)
+      fail("{}: a merge has the id {}, expected one below {}", name, largest, 1 << id_bits);
     if (merge.rank >= none) fail("{}: has more than {} merges", name, none);
     const uint64_t pair = pair_of(merge.left, merge.right);
     const Found found = find(merge.left, merge.right);
@@ -79,7 +80,8 @@ void Bpe::merge(std::string_view word, Ids& out) const {
   const size_t before = out.size();
   out.resize(before + word.size());
   const size_t count = first_symbols(word, out.data() + before);
-  out.resize(before + (count <= few ? merge_few(out.data() + before, count) : merge_many(out.data() + before, count)));
+  out.resize(before +
+             (count <= few ? merge_few(out.data() + before, count) : merge_many(out.data() + before, count)));
 }
 
 // At most one id a byte.
@@ -111,8 +113,8 @@ size_t Bpe::first_symbols(std::string_view word, int32_t* out) const {
       continue;
     }
     if (options_.fallback.unknown < 0)
-      fail_hint("train the tokenizer on text that holds it", "tokenizer: the character {} is not in its vocabulary",
-                quote(character));
+      fail_hint("train the tokenizer on text that holds it",
+                "tokenizer: the character {} is not in its vocabulary", quote(character));
     if (!(options_.fallback.fuse && after_unknown)) out[count++] = options_.fallback.unknown;
     after_unknown = true;
   }

@@ -1,5 +1,5 @@
-// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): a word is cut into symbols, and the adjacent pair whose
-// merge has the lowest rank is merged, the leftmost of equal ones first, until no pair can be.
+// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): a word is cut into symbols, and the adjacent
+// pair whose merge has the lowest rank is merged, the leftmost of equal ones first, until no pair can be.
 #pragma once
 #include <array>
 #include <atomic>
@@ -23,7 +23,8 @@ struct Merge {
 // Pairs of ids to their merge.
 class MergeTable {
  public:
-  // Ids and ranks must be below these, so that a pair and its rank fit into 64 bits: what a lookup reads decides the speed.
+  // Ids and ranks must be below these, so that a pair and its rank fit into 64 bits: what a lookup reads
+  // decides the speed.
   static constexpr int id_bits = 21, rank_bits = 22;
   static constexpr uint32_t none = (uint32_t{1} << rank_bits) - 1;  // the rank of a pair that has no merge
 
@@ -54,13 +55,14 @@ class MergeTable {
     const auto product = static_cast<unsigned __int128>(pair ^ seed_) * 0x9e3779b97f4a7c15u;
     return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & mask_;
   }
-  static const uint64_t seed_;  // see StringTable
-  std::vector<uint64_t> slots_;  // pair above, rank below; an empty one has the rank none
+  static const uint64_t seed_;    // see StringTable
+  std::vector<uint64_t> slots_;   // pair above, rank below; an empty one has the rank none
   std::vector<int32_t> results_;  // by slot
   size_t mask_ = 0;
 };
 
-// The model: words to ids. Immutable but for what it remembers about its tokens; safe for many threads at once.
+// The model: words to ids. Immutable but for what it remembers about its tokens; safe for many threads at
+// once.
 class Bpe {
  public:
   // How a word is cut into its first symbols.

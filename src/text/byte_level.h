@@ -1,4 +1,5 @@
-// The byte-level alphabet of GPT-2: each byte has a printable character that stands for it in a vocabulary file.
+// The byte-level alphabet of GPT-2: each byte has a printable character that stands for it in a vocabulary
+// file.
 #pragma once
 #include <optional>
 #include <string>
@@ -6,7 +7,8 @@
 
 namespace intarsia {
 
-// The character that stands for a byte: itself if it is printable Latin-1 and no space, else one from U+0100 on.
+// The character that stands for a byte: itself if it is printable Latin-1 and no space, else one from U+0100
+// on.
 char32_t byte_character(unsigned char byte);
 // The bytes as a vocabulary file writes them: " the" is "Ġthe".
 std::string bytes_to_piece(std::string_view bytes);

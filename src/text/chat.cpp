@@ -72,7 +72,8 @@ Answer take_apart(std::string_view text) {
   std::string_view thoughts = without_newlines_behind(text.substr(0, first_end));
   if (const size_t start = thoughts.rfind(begin); start != std::string_view::npos)
     thoughts.remove_prefix(start + begin.size());
-  return {without_newlines_before(thoughts), without_newlines_before(text.substr(text.rfind(end) + end.size()))};
+  return {without_newlines_before(thoughts),
+          without_newlines_before(text.substr(text.rfind(end) + end.size()))};
 }
 
 Rendered qwen3(Messages messages, bool add_generation_prompt) {
@@ -81,7 +82,8 @@ Rendered qwen3(Messages messages, bool add_generation_prompt) {
   if (messages[0].role == "system") out.turn("system", messages[0].content);
   const auto is_query = [](const Message& message) {
     const std::string& text = message.content;
-    return message.role == "user" && !(text.starts_with("<tool_response>") && text.ends_with("</tool_response>"));
+    return message.role == "user" &&
+           !(text.starts_with("<tool_response>") && text.ends_with("</tool_response>"));
   };
   // Thoughts are shown only behind the last question.
   size_t last_query = messages.size() - 1;

@@ -28,13 +28,15 @@ struct Component {
   bool flag(const char* key, bool otherwise) const {
     const Json* value = find(key);
     if (!value) return otherwise;
-    if (!value->is_boolean()) fail("{}: \"{}\" is {}, expected true or false", place, key, value->type_name());
+    if (!value->is_boolean())
+      fail("{}: \"{}\" is {}, expected true or false", place, key, value->type_name());
     return value->get<bool>();
   }
   int64_t integer(const char* key, int64_t otherwise) const {
     const Json* value = find(key);
     if (!value) return otherwise;
-    if (!value->is_number_integer()) fail("{}: \"{}\" is {}, expected an integer", place, key, value->type_name());
+    if (!value->is_number_integer())
+      fail("{}: \"{}\" is {}, expected an integer", place, key, value->type_name());
     return value->get<int64_t>();
   }
   const Json& array(const char* key) const {
@@ -126,7 +128,8 @@ void read_pre_tokenizer(const Component& at, Pipeline& out) {
   }
 }
 
-// Post-processors add special tokens, which encode() leaves to its caller: only what stands before a text is noted.
+// Post-processors add special tokens, which encode() leaves to its caller: only what stands before a text is
+// noted.
 void read_post_processor(const Component& at, Pipeline& out) {
   if (at.json.is_null()) return;
   const std::string type = at.type();
@@ -179,9 +182,12 @@ Pipeline read_components(const Components& components, std::string_view name) {
     const Json json = parse_json(text, place);
     read(Component{json, place});
   };
-  parse(components.normalizer, "normalizer", [&](const Component& c) { read_normalizer(c, pipeline.normalizer); });
-  parse(components.pre_tokenizer, "pre_tokenizer", [&](const Component& c) { read_pre_tokenizer(c, pipeline); });
-  parse(components.post_processor, "post_processor", [&](const Component& c) { read_post_processor(c, pipeline); });
+  parse(components.normalizer, "normalizer",
+        [&](const Component& c) { read_normalizer(c, pipeline.normalizer); });
+  parse(components.pre_tokenizer, "pre_tokenizer",
+        [&](const Component& c) { read_pre_tokenizer(c, pipeline); });
+  parse(components.post_processor, "post_processor",
+        [&](const Component& c) { read_post_processor(c, pipeline); });
   parse(components.decoder, "decoder", [&](const Component& c) { read_decoder(c, pipeline.decoder); });
   // Without a decoder Hugging Face joins pieces by spaces, which no text comes out of.
   if (pipeline.byte_level && components.decoder == "null") pipeline.decoder.byte_level = true;

@@ -6,7 +6,9 @@
 
 namespace intarsia {
 
-std::string_view Tokenizer::bytes_after(int32_t, int32_t id, bool special) const { return bytes(id, special); }
+std::string_view Tokenizer::bytes_after(int32_t, int32_t id, bool special) const {
+  return bytes(id, special);
+}
 
 void Tokenizer::write_gguf(GgufWriter&, int64_t) const {
   fail_hint("convert to a directory", "tokenizer: it is of a kind that GGUF cannot hold");

@@ -38,12 +38,14 @@ std::shared_ptr<Tokenizer> parse_llama2c_tokenizer(std::string_view file, std::s
     if (length < 0 || length > longest)
       fail("{}: token {} has a length of {} bytes, expected 0 to {}", name, id, length, longest);
     if (file.size() < static_cast<size_t>(length))
-      fail("{}: token {} has a length of {} bytes, but the file ends after {}", name, id, length, file.size());
+      fail("{}: token {} has a length of {} bytes, but the file ends after {}", name, id, length,
+           file.size());
     parts.pieces.push(file.substr(0, static_cast<size_t>(length)));
     file.remove_prefix(static_cast<size_t>(length));
   }
   const int32_t size = parts.pieces.size();
-  if (size < bytes_end) fail("{}: has {} tokens, expected at least {} (3 special ones and 256 bytes)", name, size, bytes_end);
+  if (size < bytes_end)
+    fail("{}: has {} tokens, expected at least {} (3 special ones and 256 bytes)", name, size, bytes_end);
 
   parts.in_vocabulary.assign(static_cast<size_t>(size), true);
   for (int byte = 0; byte < 256; ++byte) parts.model.fallback.bytes[byte] = first_byte + byte;
@@ -57,9 +59,8 @@ std::shared_ptr<Tokenizer> parse_llama2c_tokenizer(std::string_view file, std::s
   parts.pieces.index([&](int32_t id) { return !parts.pieces[id].empty(); });
   parts.merges = merges_by_score(parts, scores);
   parts.components.normalizer = R"({"type":"Prepend","prepend":" "})";
-  parts.components.decoder =
-      R"({"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},)"
-      R"({"type":"Strip","content":" ","start":1,"stop":0}]})";
+  parts.components.decoder = R"({"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},)"
+                             R"({"type":"Strip","content":" ","start":1,"stop":0}]})";
   auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
   tokenizer->bos = bos;
   tokenizer->eos = eos;

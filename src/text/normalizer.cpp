@@ -19,11 +19,15 @@ std::string Normalizer::operator()(std::string_view text) const {
   std::string out(text);
   for (const Step& step : steps_) {
     switch (step.kind) {
-      case Kind::nfc: out = to_nfc(out); break;
+      case Kind::nfc:
+        out = to_nfc(out);
+        break;
       case Kind::prepend:
         if (!out.empty()) out.insert(0, step.to);
         break;
-      case Kind::replace: out = replace_all(out, step.from, step.to); break;
+      case Kind::replace:
+        out = replace_all(out, step.from, step.to);
+        break;
     }
   }
   return out;

@@ -1,4 +1,5 @@
-// What happens to a text before it is split: composition, and the marks that SentencePiece-like vocabularies use.
+// What happens to a text before it is split: composition, and the marks that SentencePiece-like vocabularies
+// use.
 #pragma once
 #include <string>
 #include <string_view>

@@ -41,7 +41,9 @@ std::vector<bool> plain_tokens(const TokenizerParts& parts) {
 }
 
 PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
-    : name_(parts.name), components_(parts.components), pipeline_(read_components(parts.components, parts.name)) {
+    : name_(parts.name),
+      components_(parts.components),
+      pipeline_(read_components(parts.components, parts.name)) {
   const int32_t count = parts.pieces.size();
   const std::vector<bool> plain = plain_tokens(parts);
   pieces_ = std::move(parts.pieces);
@@ -103,7 +105,8 @@ void PipelineTokenizer::encode_words(std::string_view text, Ids& out) const {
 }
 
 void PipelineTokenizer::check(int32_t id) const {
-  if (id < 0 || id >= size()) fail("decode: id {} is not in the vocabulary, expected 0 to {}", id, size() - 1);
+  if (id < 0 || id >= size())
+    fail("decode: id {} is not in the vocabulary, expected 0 to {}", id, size() - 1);
 }
 
 std::string_view PipelineTokenizer::bytes(int32_t id, bool special) const {

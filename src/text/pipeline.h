@@ -1,5 +1,6 @@
-// The tokenizer that all formats become: added tokens, normalizer, splitters, model, decoder. The components stay at
-// hand as Hugging Face's JSON, so that what was loaded from one format can be saved as tokenizer.json.
+// The tokenizer that all formats become: added tokens, normalizer, splitters, model, decoder. The components
+// stay at hand as Hugging Face's JSON, so that what was loaded from one format can be saved as
+// tokenizer.json.
 #pragma once
 #include <memory>
 #include <string>
@@ -35,15 +36,15 @@ struct Pipeline {
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   PieceDecoder decoder;
-  bool byte_level = false;             // words are looked up as bytes
-  std::vector<std::string> prefix;   // special tokens that the post-processor puts before a text
+  bool byte_level = false;          // words are looked up as bytes
+  std::vector<std::string> prefix;  // special tokens that the post-processor puts before a text
 };
 // `name` stands before error messages. A component that isn't known is an error that names it.
 Pipeline read_components(const Components& components, std::string_view name);
 
 struct TokenizerParts {
-  std::string name;           // of the file, for messages
-  StringTable pieces;         // all ids; empty where an id is not used
+  std::string name;                 // of the file, for messages
+  StringTable pieces;               // all ids; empty where an id is not used
   std::vector<bool> in_vocabulary;  // of the model; other ids are added tokens or unused
   std::vector<AddedToken> added;
   std::vector<Merge> merges;

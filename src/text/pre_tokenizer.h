@@ -17,8 +17,8 @@ class PreTokenizer {
   // Pieces that do not start with a space get one.
   void add_space_before() { steps_.push_back({nullptr, true}); }
 
-  // Calls word(std::string_view) for each word of `text`, in order. Bytes that are not valid UTF-8 make words of their
-  // own, one for each run of them; what lies between is split as if it were alone.
+  // Calls word(std::string_view) for each word of `text`, in order. Bytes that are not valid UTF-8 make words
+  // of their own, one for each run of them; what lies between is split as if it were alone.
   template <class F>
   void for_each_word(std::string_view text, F&& word) const {
     while (!text.empty()) {

@@ -21,7 +21,8 @@ constexpr std::string_view no_space_ranges =
     R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
 constexpr std::string_view word_properties = R"(\p{L}\p{M}\p{N}\p{Pc})";
 
-// Rewrites a pattern of Oniguruma (Ruby's dialect) for PCRE2 and refuses what would mean something else there.
+// Rewrites a pattern of Oniguruma (Ruby's dialect) for PCRE2 and refuses what would mean something else
+// there.
 class Translator {
  public:
   explicit Translator(std::string_view pattern) : pattern_(pattern) {}
@@ -87,7 +88,8 @@ class Translator {
       return;
     }
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (letter && std::string_view("adeDfnrtxAzZ").find(c) == std::string_view::npos) refuse(rest().substr(0, 2));
+    if (letter && std::string_view("adeDfnrtxAzZ").find(c) == std::string_view::npos)
+      refuse(rest().substr(0, 2));
     copy(2);
   }
   // A script's name means its script in Oniguruma, its script extensions in PCRE2.
@@ -115,7 +117,8 @@ class Translator {
   // A plus behind {1,3} repeats it in Oniguruma, and makes it possessive in PCRE2.
   void quantifier() {
     size_t end = at_ + 1;
-    while (end < pattern_.size() && (pattern_[end] == ',' || (pattern_[end] >= '0' && pattern_[end] <= '9'))) ++end;
+    while (end < pattern_.size() && (pattern_[end] == ',' || (pattern_[end] >= '0' && pattern_[end] <= '9')))
+      ++end;
     if (end < pattern_.size() && pattern_[end] == '}') {
       const std::string_view whole = pattern_.substr(at_, end + 2 - at_);
       if (whole.back() == '+' || whole.starts_with("{,")) refuse(whole);
@@ -172,8 +175,10 @@ Regex::Regex(std::string_view pattern, bool literal) : pattern_(pattern) {
   const std::string source = literal ? pattern_ : Translator(pattern).run();
   int code = 0;
   PCRE2_SIZE where = 0;
-  auto* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options, &code, &where, nullptr);
-  if (!compiled) fail("pattern {}: {} (at byte {} of {})", quote(pattern), message_of(code), where, quote(source, 200));
+  auto* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options, &code,
+                                 &where, nullptr);
+  if (!compiled)
+    fail("pattern {}: {} (at byte {} of {})", quote(pattern), message_of(code), where, quote(source, 200));
   code_ = compiled;
   auto* context = pcre2_match_context_create(nullptr);
   if (!context) {
@@ -201,10 +206,12 @@ Regex::Match Regex::find(std::string_view text, size_t from) const {
   if (result == PCRE2_ERROR_JIT_STACKLIMIT)
     result = pcre2_match(code, subject, text.size(), from, options | PCRE2_NO_JIT, data, context);
   if (result == PCRE2_ERROR_NOMATCH) return {text.size(), text.size()};
-  if (result < 0) fail("pattern {}: {}, on a text of {} bytes", quote(pattern_), message_of(result), text.size());
+  if (result < 0)
+    fail("pattern {}: {}, on a text of {} bytes", quote(pattern_), message_of(result), text.size());
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data);
   // \K is refused, and nothing else makes an empty or backward match here.
-  if (offsets[1] <= offsets[0] || offsets[0] < from) fail("pattern {}: makes an empty match", quote(pattern_));
+  if (offsets[1] <= offsets[0] || offsets[0] < from)
+    fail("pattern {}: makes an empty match", quote(pattern_));
   return {offsets[0], offsets[1]};
 }
 
@@ -218,8 +225,10 @@ class RegexSplitter final : public Splitter {
   Piece next(std::string_view text, size_t begin) const override {
     const Part part = part_at(text, begin);
     switch (behavior_) {
-      case SplitBehavior::isolated: return {part.end};
-      case SplitBehavior::removed: return {part.end, !part.matched};
+      case SplitBehavior::isolated:
+        return {part.end};
+      case SplitBehavior::removed:
+        return {part.end, !part.matched};
       case SplitBehavior::merged_with_previous: {
         // A match joins what comes before it; behind another match it stands alone.
         if (part.matched || part.end == text.size()) return {part.end};
@@ -262,7 +271,8 @@ class RegexSplitter final : public Splitter {
 
 }  // namespace
 
-std::shared_ptr<const Splitter> regex_splitter(std::shared_ptr<const Regex> regex, SplitBehavior behavior, bool invert) {
+std::shared_ptr<const Splitter> regex_splitter(std::shared_ptr<const Regex> regex, SplitBehavior behavior,
+                                               bool invert) {
   return std::make_shared<RegexSplitter>(std::move(regex), behavior, invert);
 }
 

@@ -10,8 +10,8 @@ namespace intarsia {
 
 class Regex {
  public:
-  // `pattern` as Hugging Face's tokenizers (Oniguruma) reads it; `literal`: a plain string. What the two engines would
-  // read differently is refused. Errors name the pattern and the place.
+  // `pattern` as Hugging Face's tokenizers (Oniguruma) reads it; `literal`: a plain string. What the two
+  // engines would read differently is refused. Errors name the pattern and the place.
   Regex(std::string_view pattern, bool literal);
   ~Regex();
   Regex(const Regex&) = delete;
@@ -20,8 +20,8 @@ class Regex {
   struct Match {
     size_t begin, end;
   };
-  // The first non-empty match in `text` (valid UTF-8) at or after `from`; begin = end = text.size() if there is none.
-  // Throws when the pattern takes too many steps on this text.
+  // The first non-empty match in `text` (valid UTF-8) at or after `from`; begin = end = text.size() if there
+  // is none. Throws when the pattern takes too many steps on this text.
   Match find(std::string_view text, size_t from) const;
   const std::string& pattern() const { return pattern_; }
 
@@ -35,6 +35,7 @@ class Regex {
 enum class SplitBehavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
 // Cuts at the matches of `regex`; `invert`: what lies between matches counts as the match.
-std::shared_ptr<const Splitter> regex_splitter(std::shared_ptr<const Regex> regex, SplitBehavior behavior, bool invert);
+std::shared_ptr<const Splitter> regex_splitter(std::shared_ptr<const Regex> regex, SplitBehavior behavior,
+                                               bool invert);
 
 }  // namespace intarsia

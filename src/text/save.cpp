@@ -21,7 +21,8 @@ std::string json_string(std::string_view text, std::string_view what) {
 // The post-processor that puts a token before each text.
 std::string put_before(int32_t id, std::string_view piece) {
   const Json token = {{"SpecialToken", {{"id", piece}, {"type_id", 0}}}};
-  const Json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  const Json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
+             second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
   Json processor = {{"type", "TemplateProcessing"}};
   processor["single"] = {token, first};
   processor["pair"] = {token, first, second};
@@ -35,27 +36,33 @@ const char* json_bool(bool value) { return value ? "true" : "false"; }
 
 void PipelineTokenizer::save(const std::filesystem::path& directory) const {
   const Bpe::Options& options = model_->options();
-  std::string out = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
+  std::string out =
+      "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
   std::vector<const AddedToken*> added;
   for (const AddedToken& token : added_) added.push_back(&token);
   std::sort(added.begin(), added.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
   for (const AddedToken* token : added) {
     out += fmt::format(
-        "{}\n    {{\"id\": {}, \"content\": {}, \"single_word\": {}, \"lstrip\": {}, \"rstrip\": {}, \"normalized\": {}, "
+        "{}\n    {{\"id\": {}, \"content\": {}, \"single_word\": {}, \"lstrip\": {}, \"rstrip\": {}, "
+        "\"normalized\": {}, "
         "\"special\": {}}}",
-        token == added[0] ? "" : ",", token->id, json_string(token->text, "token"), json_bool(token->single_word),
-        json_bool(token->lstrip), json_bool(token->rstrip), json_bool(token->normalized), json_bool(token->special));
+        token == added[0] ? "" : ",", token->id, json_string(token->text, "token"),
+        json_bool(token->single_word), json_bool(token->lstrip), json_bool(token->rstrip),
+        json_bool(token->normalized), json_bool(token->special));
   }
   out += "\n  ],\n  \"normalizer\": " + components_.normalizer;
   out += ",\n  \"pre_tokenizer\": " + components_.pre_tokenizer;
   const bool needs_bos = add_bos && bos && components_.post_processor == "null";
-  out += ",\n  \"post_processor\": " + (needs_bos ? put_before(*bos, pieces_[*bos]) : components_.post_processor);
+  out += ",\n  \"post_processor\": " +
+         (needs_bos ? put_before(*bos, pieces_[*bos]) : components_.post_processor);
   out += ",\n  \"decoder\": " + components_.decoder;
   const bool byte_fallback = std::any_of(options.fallback.bytes.begin(), options.fallback.bytes.end(),
                                          [](int32_t id) { return id >= 0; });
   out += fmt::format(
-      ",\n  \"model\": {{\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": {}, \"continuing_subword_prefix\": null,\n"
-      "    \"end_of_word_suffix\": null, \"fuse_unk\": {}, \"byte_fallback\": {}, \"ignore_merges\": {},\n    \"vocab\": {{",
+      ",\n  \"model\": {{\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": {}, "
+      "\"continuing_subword_prefix\": null,\n"
+      "    \"end_of_word_suffix\": null, \"fuse_unk\": {}, \"byte_fallback\": {}, \"ignore_merges\": {},\n   "
+      " \"vocab\": {{",
       options.fallback.unknown < 0 ? "null" : json_string(pieces_[options.fallback.unknown], "token"),
       json_bool(options.fallback.fuse), json_bool(byte_fallback), json_bool(options.ignore_merges));
   bool first = true;
@@ -72,7 +79,8 @@ void PipelineTokenizer::save(const std::filesystem::path& directory) const {
   for (const Merge& merge : model_->merges().list()) {
     out += first ? "\n" : ",\n";
     first = false;
-    out += "      [" + json_string(pieces_[merge.left], "token") + ", " + json_string(pieces_[merge.right], "token") + "]";
+    out += "      [" + json_string(pieces_[merge.left], "token") + ", " +
+           json_string(pieces_[merge.right], "token") + "]";
   }
   out += "\n    ]\n  }\n}\n";
 

@@ -29,7 +29,8 @@ std::vector<Merge> merges_by_score(const TokenizerParts& parts, std::span<const 
     // Of equal pieces the first stands for all.
     if (parts.pieces.find(piece) != id) continue;
     for (size_t cut = 1; cut < piece.size(); ++cut) {
-      const int32_t left = parts.pieces.find(piece.substr(0, cut)), right = parts.pieces.find(piece.substr(cut));
+      const int32_t left = parts.pieces.find(piece.substr(0, cut)),
+                    right = parts.pieces.find(piece.substr(cut));
       if (left < 0 || right < 0 || !plain[left] || !plain[right]) continue;
       if (merges.size() == merge_limit)
         fail("{}: its tokens can be made by more than {} merges", parts.name, merge_limit);

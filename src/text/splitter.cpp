@@ -45,19 +45,21 @@ struct Scanner {
     return end;
   }
 
-  // \s+(?!\S)|\s+ at a run of white space [begin, end): all of it at the end of the text; else all but the last
-  // character, which then goes with the next word if it is a space; a single one is a piece of its own.
+  // \s+(?!\S)|\s+ at a run of white space [begin, end): all of it at the end of the text; else all but the
+  // last character, which then goes with the next word if it is a space; a single one is a piece of its own.
   size_t spaces(size_t begin, size_t end) const {
     if (end == size) return end;
     const size_t last = last_character(begin, end);
     return last > begin ? last : end;
   }
-  // Bytes after an apostrophe at `at` that make an English contraction: 's 't 're 've 'm 'll 'd. Without case, the long
-  // s (U+017F) counts as an s.
+  // Bytes after an apostrophe at `at` that make an English contraction: 's 't 're 've 'm 'll 'd. Without
+  // case, the long s (U+017F) counts as an s.
   size_t contraction(size_t at, bool any_case) const {
     const size_t left = size - at - 1;
     if (left == 0) return 0;
-    const auto letter = [&](size_t i) { return any_case ? static_cast<char>(text[at + i] | 0x20) : text[at + i]; };
+    const auto letter = [&](size_t i) {
+      return any_case ? static_cast<char>(text[at + i] | 0x20) : text[at + i];
+    };
     const char first = letter(1);
     if (first == 's' || first == 't' || first == 'm' || first == 'd') return 1;
     if (left >= 2) {
@@ -149,7 +151,9 @@ std::shared_ptr<const Splitter> known_pattern(std::string_view pattern) {
   return nullptr;
 }
 
-std::shared_ptr<const Splitter> digit_splitter(bool individual) { return std::make_shared<DigitSplitter>(individual); }
+std::shared_ptr<const Splitter> digit_splitter(bool individual) {
+  return std::make_shared<DigitSplitter>(individual);
+}
 
 std::shared_ptr<const Splitter> character_splitter() { return std::make_shared<CharacterSplitter>(); }
 

@@ -1,5 +1,5 @@
-// Splitters cut a text into consecutive pieces: the first half of a tokenizer. The patterns of well-known models are
-// written out by hand; any other runs on PCRE2 (text/regex.h).
+// Splitters cut a text into consecutive pieces: the first half of a tokenizer. The patterns of well-known
+// models are written out by hand; any other runs on PCRE2 (text/regex.h).
 #pragma once
 #include <memory>
 #include <string_view>
@@ -29,7 +29,8 @@ inline constexpr std::string_view qwen2 =
 
 // The hand-made splitter that is equal to the pattern, or null if there is none.
 std::shared_ptr<const Splitter> known_pattern(std::string_view pattern);
-// Digits: a piece is one numeric character (or, not `individual`, a run of them) or a run of other characters.
+// Digits: a piece is one numeric character (or, not `individual`, a run of them) or a run of other
+// characters.
 std::shared_ptr<const Splitter> digit_splitter(bool individual);
 // Every character is a piece.
 std::shared_ptr<const Splitter> character_splitter();

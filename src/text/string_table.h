@@ -22,7 +22,9 @@ class StringTable {
   }
 
   int32_t size() const { return static_cast<int32_t>(ends_.size()) - 1; }
-  std::string_view operator[](int32_t id) const { return {text_.data() + ends_[id], ends_[id + 1] - ends_[id]}; }
+  std::string_view operator[](int32_t id) const {
+    return {text_.data() + ends_[id], ends_[id + 1] - ends_[id]};
+  }
   // The id of an indexed string, or -1.
   int32_t find(std::string_view text) const {
     if (slots_.empty()) return -1;

@@ -21,8 +21,10 @@ constexpr std::string_view byte_level_decoder =
     R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true})";
 
 std::string split_by(std::string_view pattern) {
-  const Json split = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+  const Json split = {
+      {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const Json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   return Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}.dump();
 }
 
@@ -34,7 +36,8 @@ struct Pre {
 };
 
 std::vector<Pre> known_pres() {
-  const std::string gpt2 = R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})";
+  const std::string gpt2 =
+      R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})";
   const std::string digits_then_gpt2 =
       R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)" + gpt2 + "]}";
   return {
@@ -74,7 +77,8 @@ void choose_pre(const Gguf& file, TokenizerParts& parts) {
 void read_merges(const Gguf& file, TokenizerParts& parts) {
   uint32_t rank = 0;
   for (const std::string_view text : file.at("tokenizer.ggml.merges").texts()) {
-    // A space inside a piece would be in GPT-2's alphabet; the first one after the first byte divides the two.
+    // A space inside a piece would be in GPT-2's alphabet; the first one after the first byte divides the
+    // two.
     const size_t space = text.find(' ', 1);
     if (space == std::string_view::npos)
       fail("{}: tokenizer.ggml.merges[{}] is {}, expected two pieces", parts.name, rank, quote(text));
@@ -82,7 +86,8 @@ void read_merges(const Gguf& file, TokenizerParts& parts) {
     const auto id_of = [&](std::string_view piece) {
       const int32_t id = parts.pieces.find(piece);
       if (id < 0)
-        fail("{}: tokenizer.ggml.merges[{}] names {}, which is not among the tokens", parts.name, rank, quote(piece));
+        fail("{}: tokenizer.ggml.merges[{}] names {}, which is not among the tokens", parts.name, rank,
+             quote(piece));
       return id;
     };
     const std::string joined = std::string(left) + std::string(right);
@@ -96,7 +101,8 @@ void read_tokens(const Gguf& file, TokenizerParts& parts) {
   const std::vector<int64_t> kinds = types ? types->integers() : std::vector<int64_t>(tokens.size(), normal);
   if (tokens.empty()) fail("{}: tokenizer.ggml.tokens is empty", parts.name);
   if (kinds.size() != tokens.size())
-    fail("{}: tokenizer.ggml.token_type has {} values, expected {}, one a token", parts.name, kinds.size(), tokens.size());
+    fail("{}: tokenizer.ggml.token_type has {} values, expected {}, one a token", parts.name, kinds.size(),
+         tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {
     parts.pieces.push(tokens[i]);
     parts.in_vocabulary.push_back(true);
@@ -118,7 +124,8 @@ void read_sentencepiece(const Gguf& file, TokenizerParts& parts) {
          parts.pieces.size());
   for (int32_t id = 0; id < parts.pieces.size(); ++id) {
     if (parts.pieces[id].size() > scored_token_limit)
-      fail("{}: token {} has {} bytes, expected at most {}", parts.name, id, parts.pieces[id].size(), scored_token_limit);
+      fail("{}: token {} has {} bytes, expected at most {}", parts.name, id, parts.pieces[id].size(),
+           scored_token_limit);
   }
   parts.merges = merges_by_score(parts, scores);
   bool all_bytes = true;
@@ -130,14 +137,16 @@ void read_sentencepiece(const Gguf& file, TokenizerParts& parts) {
   if (!all_bytes) {
     const int64_t id = file.integer("tokenizer.ggml.unknown_token_id", 0);
     if (id < 0 || id >= parts.pieces.size())
-      fail("{}: tokenizer.ggml.unknown_token_id is {}, expected 0 to {}", parts.name, id, parts.pieces.size() - 1);
+      fail("{}: tokenizer.ggml.unknown_token_id is {}, expected 0 to {}", parts.name, id,
+           parts.pieces.size() - 1);
     parts.model.fallback.unknown = static_cast<int32_t>(id);
     parts.unknown_piece = parts.pieces[static_cast<int32_t>(id)];
   }
   const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix", true);
   const std::string marks = R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})";
   parts.components.normalizer =
-      prefix ? R"({"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},)" + marks + "]}" : marks;
+      prefix ? R"({"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},)" + marks + "]}"
+             : marks;
   parts.components.decoder =
       R"({"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},)"
       R"({"type":"ByteFallback"},{"type":"Fuse"})";
@@ -146,7 +155,7 @@ void read_sentencepiece(const Gguf& file, TokenizerParts& parts) {
 }
 
 // Names that models give to the token that ends a turn or a text.
-constexpr std::string_view end_names[] = {"<|im_end|>",   "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>",
+constexpr std::string_view end_names[] = {"<|im_end|>",    "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>",
                                           "<end_of_turn>", "<|end|>",    "<|eom_id|>",    "</s>"};
 
 void read_roles(const Gguf& file, Tokenizer& tokenizer) {
@@ -197,7 +206,8 @@ std::shared_ptr<const Tokenizer> tokenizer_from_gguf(const Gguf& file) {
   } else if (model == "llama") {
     read_sentencepiece(file, parts);
   } else {
-    fail("{}: tokenizer.ggml.model is {}, which is not known; known are gpt2 and llama", file.name(), quote(model));
+    fail("{}: tokenizer.ggml.model is {}, which is not known; known are gpt2 and llama", file.name(),
+         quote(model));
   }
   auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
   read_roles(file, *tokenizer);

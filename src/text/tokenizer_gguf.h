@@ -9,8 +9,8 @@
 
 namespace intarsia {
 
-// tokenizer.ggml.model "gpt2" (byte-level, with the splitter that tokenizer.ggml.pre names) and "llama" (SentencePiece's
-// byte-pair encoding). Nothing of the file is kept.
+// tokenizer.ggml.model "gpt2" (byte-level, with the splitter that tokenizer.ggml.pre names) and "llama"
+// (SentencePiece's byte-pair encoding). Nothing of the file is kept.
 std::shared_ptr<const Tokenizer> tokenizer_from_gguf(const Gguf& file);
 
 // The name in tokenizer.ggml.pre that stands for a pre-tokenizer of tokenizer.json; empty if there is none.

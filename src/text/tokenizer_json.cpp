@@ -15,15 +15,15 @@ namespace {
 
 constexpr size_t depth_limit = 64, value_limit = 400'000, added_text_limit = 1024;
 
-// Reads the file event by event: model.vocab and model.merges, which are nearly all of it, go into tables; the rest,
-// which is small, becomes a JSON value.
+// Reads the file event by event: model.vocab and model.merges, which are nearly all of it, go into tables;
+// the rest, which is small, becomes a JSON value.
 class FileReader final : public nlohmann::json_sax<Json> {
  public:
   explicit FileReader(std::string_view name) : name_(name) {}
   Json rest;
-  StringTable vocabulary;        // in the file's order
-  std::vector<uint64_t> ids;     // of the vocabulary's strings
-  StringTable merges;            // two strings a merge
+  StringTable vocabulary;     // in the file's order
+  std::vector<uint64_t> ids;  // of the vocabulary's strings
+  StringTable merges;         // two strings a merge
   bool has_vocabulary = false, has_merges = false;
 
   bool null() override { return value(nullptr); }
@@ -84,7 +84,8 @@ class FileReader final : public nlohmann::json_sax<Json> {
   bool parse_error(size_t position, const std::string&, const Json::exception& error) override {
     std::string_view what = error.what();
     if (const size_t start = what.find(": "); start != std::string_view::npos) what.remove_prefix(start + 2);
-    if (const size_t end = what.find("; last read"); end != std::string_view::npos) what = what.substr(0, end);
+    if (const size_t end = what.find("; last read"); end != std::string_view::npos)
+      what = what.substr(0, end);
     fail("{}: byte {}: {}", name_, position, what.substr(0, 200));
   }
 
@@ -104,9 +105,11 @@ class FileReader final : public nlohmann::json_sax<Json> {
   }
   Json* place(Json&& v) {
     if (mode_ == Mode::vocabulary)
-      fail("{}: model.vocab: the id of {} is not a whole number", name_, quote(vocabulary[vocabulary.size() - 1]));
+      fail("{}: model.vocab: the id of {} is not a whole number", name_,
+           quote(vocabulary[vocabulary.size() - 1]));
     if (mode_ != Mode::dom) refuse_merge();
-    if (++values_ > value_limit) fail("{}: holds more than {} values besides model.vocab and model.merges", name_, value_limit);
+    if (++values_ > value_limit)
+      fail("{}: holds more than {} values besides model.vocab and model.merges", name_, value_limit);
     model_key_.clear();
     if (open_.empty()) return &(rest = std::move(v));
     if (open_.back()->is_object()) return &(*member_ = std::move(v));
@@ -119,7 +122,8 @@ class FileReader final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json&& v) {
-    if (open_.size() >= depth_limit) fail("{}: is nested deeper than {} arrays and objects", name_, depth_limit);
+    if (open_.size() >= depth_limit)
+      fail("{}: is nested deeper than {} arrays and objects", name_, depth_limit);
     open_.push_back(place(std::move(v)));
     return true;
   }
@@ -253,7 +257,8 @@ void place_pieces(const FileReader& file, TokenizerParts& parts) {
 }
 
 void resolve_merges(const FileReader& file, TokenizerParts& parts) {
-  // Each token can be cut into two in so many ways; a file with more merges repeats them to make us take memory.
+  // Each token can be cut into two in so many ways; a file with more merges repeats them to make us take
+  // memory.
   size_t cuts = 0;
   for (int32_t id = 0; id < parts.pieces.size(); ++id) cuts += parts.pieces[id].size();
   const size_t count = static_cast<size_t>(file.merges.size()) / 2;
@@ -266,7 +271,9 @@ void resolve_merges(const FileReader& file, TokenizerParts& parts) {
     joined += right;
     const auto id_of = [&](std::string_view piece) {
       const int32_t id = parts.pieces.find(piece);
-      if (id < 0) fail("{}: model.merges[{}] names {}, which is not in the vocabulary", parts.name, i / 2, quote(piece));
+      if (id < 0)
+        fail("{}: model.merges[{}] names {}, which is not in the vocabulary", parts.name, i / 2,
+             quote(piece));
       return id;
     };
     parts.merges.push_back({id_of(left), id_of(right), id_of(joined), static_cast<uint32_t>(i / 2)});
@@ -291,7 +298,8 @@ std::string default_template(const Json& value) {
   if (!value.is_array()) return {};
   for (const Json& item : value) {
     const bool named = item.is_object() && item.contains("name") && item.contains("template");
-    if (named && item["name"] == "default" && item["template"].is_string()) return item["template"].get<std::string>();
+    if (named && item["name"] == "default" && item["template"].is_string())
+      return item["template"].get<std::string>();
   }
   return {};
 }
@@ -310,7 +318,8 @@ void read_neighbours(const std::filesystem::path& directory, Tokenizer& tokenize
     if (!config.is_object()) fail("{}: is {}, expected an object", config_path.string(), config.type_name());
     if (const Json* bos = find(config, "bos_token")) tokenizer.bos = tokenizer.id_of(token_text(*bos));
     if (const Json* eos = find(config, "eos_token")) tokenizer.eos = tokenizer.id_of(token_text(*eos));
-    if (find(config, "add_bos_token")) tokenizer.add_bos = flag(config, "add_bos_token", config_path.string());
+    if (find(config, "add_bos_token"))
+      tokenizer.add_bos = flag(config, "add_bos_token", config_path.string());
     if (const Json* chat = find(config, "chat_template")) tokenizer.chat_template = default_template(*chat);
   }
   if (const auto path = directory / "chat_template.jinja"; std::filesystem::exists(path))

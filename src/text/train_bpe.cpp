@@ -1,5 +1,5 @@
-// Training of tokenizers: byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909, on bytes as GPT-2 has it) and the
-// vocabulary of characters.
+// Training of tokenizers: byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909, on bytes as GPT-2 has it)
+// and the vocabulary of characters.
 #include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
@@ -52,8 +52,8 @@ WordCounts count_words(const std::function<bool(std::string& chunk)>& next) {
   return result;
 }
 
-// All words side by side as symbols that are linked within their word. Each pair knows how often it occurs and where,
-// so that a merge touches only its own places.
+// All words side by side as symbols that are linked within their word. Each pair knows how often it occurs
+// and where, so that a merge touches only its own places.
 class PairCounter {
  public:
   explicit PairCounter(const WordCounts& text) {
@@ -61,7 +61,8 @@ class PairCounter {
     for (int32_t id = 0; id < alphabet; ++id) id_of[static_cast<unsigned char>(byte_alphabet()[id])] = id;
     size_t total = 0;
     for (const std::string& word : text.words) total += word.size();
-    if (total >= UINT32_MAX) fail("train_bpe: the distinct words have {} bytes, expected fewer than 2^32", total);
+    if (total >= UINT32_MAX)
+      fail("train_bpe: the distinct words have {} bytes, expected fewer than 2^32", total);
     for (auto* links : {&next_, &previous_, &word_}) links->reserve(total);
     symbols_.reserve(total);
     for (uint32_t w = 0; w < text.words.size(); ++w) {
@@ -184,7 +185,9 @@ void add_special(TokenizerParts& parts, const std::vector<std::string>& special)
     const bool twice = std::count(special.begin(), special.end(), text) > 1;
     if (text.empty() || twice || parts.pieces.find(text) >= 0)
       fail("train_bpe: the special token {} is {}", quote(text),
-           text.empty() ? "empty" : twice ? "named twice" : "a token of the text");
+           text.empty() ? "empty"
+           : twice      ? "named twice"
+                        : "a token of the text");
     AddedToken token;
     token.text = text;
     token.id = parts.pieces.size();
@@ -197,17 +200,21 @@ void add_special(TokenizerParts& parts, const std::vector<std::string>& special)
 
 }  // namespace
 
-std::shared_ptr<Tokenizer> train_bpe(const std::function<bool(std::string& chunk)>& next, const BpeTraining& options) {
+std::shared_ptr<Tokenizer> train_bpe(const std::function<bool(std::string& chunk)>& next,
+                                     const BpeTraining& options) {
   const auto special_count = static_cast<int32_t>(options.special.size());
   const int32_t least = alphabet + special_count;
   if (options.vocabulary < least)
-    fail("train_bpe: a vocabulary of {} entries is asked for, expected at least {} (256 bytes and {} special tokens)",
-         options.vocabulary, least, special_count);
+    fail(
+        "train_bpe: a vocabulary of {} entries is asked for, expected at least {} (256 bytes and {} special "
+        "tokens)",
+        options.vocabulary, least, special_count);
   TokenizerParts parts;
   parts.name = "train_bpe";
   parts.components.pre_tokenizer =
       R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})";
-  parts.components.decoder = R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true})";
+  parts.components.decoder =
+      R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true})";
 
   std::vector<std::string> pieces;
   for (const char c : byte_alphabet()) pieces.push_back(bytes_to_piece({&c, 1}));
@@ -217,7 +224,8 @@ std::shared_ptr<Tokenizer> train_bpe(const std::function<bool(std::string& chunk
     const auto [left, right] = pairs.best();
     if (left < 0) break;
     // Two pairs can make the same piece: "a" + "bc" and "ab" + "c".
-    const auto [known, fresh] = id_of.try_emplace(pieces[left] + pieces[right], static_cast<int32_t>(pieces.size()));
+    const auto [known, fresh] =
+        id_of.try_emplace(pieces[left] + pieces[right], static_cast<int32_t>(pieces.size()));
     const int32_t id = known->second;
     if (fresh) pieces.push_back(known->first);
     parts.merges.push_back({left, right, id, static_cast<uint32_t>(parts.merges.size())});

@@ -21,14 +21,18 @@ CharacterClass detail::wide_class(char32_t code) {
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: return CharacterClass::letter;
+    case UTF8PROC_CATEGORY_LO:
+      return CharacterClass::letter;
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return CharacterClass::number;
+    case UTF8PROC_CATEGORY_NO:
+      return CharacterClass::number;
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP: return CharacterClass::space;
-    default: return code == 0x85 ? CharacterClass::space : CharacterClass::other;  // next line, a control
+    case UTF8PROC_CATEGORY_ZP:
+      return CharacterClass::space;
+    default:
+      return code == 0x85 ? CharacterClass::space : CharacterClass::other;  // next line, a control
   }
 }
 
@@ -39,8 +43,10 @@ bool is_word_character(char32_t code) {
     case UTF8PROC_CATEGORY_MN:
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_PC: return true;
-    default: return false;
+    case UTF8PROC_CATEGORY_PC:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -69,8 +75,8 @@ size_t unfinished_suffix(std::string_view text) {
     if ((lead & 0xc0) == 0x80) continue;
     const size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
     if (wanted <= back) return 0;
-    // The second byte of some characters is bounded more tightly; a completion that is a character decides. One of
-    // these always completes a start that can be completed at all.
+    // The second byte of some characters is bounded more tightly; a completion that is a character decides.
+    // One of these always completes a start that can be completed at all.
     for (const char* rest : {"\x80\x80\x80", "\xa0\x80\x80", "\x90\x80\x80"}) {
       std::string completed(tail);
       completed.append(rest, wanted - back);
@@ -83,8 +89,8 @@ size_t unfinished_suffix(std::string_view text) {
 
 namespace {
 
-// Composes `text`, valid UTF-8. utf8proc_map would do, but it sorts marks by repeated exchange, which takes quadratic
-// time on a long run of them.
+// Composes `text`, valid UTF-8. utf8proc_map would do, but it sorts marks by repeated exchange, which takes
+// quadratic time on a long run of them.
 void append_composed(std::string_view text, std::string& out) {
   constexpr auto decompose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
   constexpr auto compose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
@@ -94,7 +100,8 @@ void append_composed(std::string_view text, std::string& out) {
     const Character c = decode_character(text.data() + at);
     at += c.length;
     utf8proc_int32_t parts[32];
-    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts, 32, decompose, nullptr);
+    const auto count =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts, 32, decompose, nullptr);
     if (count < 0 || count > 32) fail("normalizer NFC: {}", utf8proc_errmsg(count));
     codes.insert(codes.end(), parts, parts + count);
   }
@@ -108,13 +115,14 @@ void append_composed(std::string_view text, std::string& out) {
     std::stable_sort(run, end, [&](auto a, auto b) { return combining(a) < combining(b); });
     run = end;
   }
-  const auto length = utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), compose);
+  const auto length =
+      utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), compose);
   if (length < 0) fail("normalizer NFC: {}", utf8proc_errmsg(length));
   for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(out, static_cast<char32_t>(codes[i]));
 }
 
-// Blocks whose characters are all starters that are composed already (those of Hangul and kana can compose with what
-// follows): most text is made of them.
+// Blocks whose characters are all starters that are composed already (those of Hangul and kana can compose
+// with what follows): most text is made of them.
 bool is_stable(char32_t code) {
   return code < 0x300 || (code >= 0x3030 && code < 0x3099) || (code >= 0x4e00 && code < 0xa000) ||
          (code >= 0xac00 && code < 0xd7a4) || (code >= 0xff01 && code < 0xffef);
@@ -144,8 +152,8 @@ std::string to_nfc(std::string_view text) {
   out.reserve(text.size());
   size_t at = 0;
   while (at < text.size()) {
-    // A character that composition leaves alone can still compose with what follows it: all but the last of a run of
-    // them is copied.
+    // A character that composition leaves alone can still compose with what follows it: all but the last of a
+    // run of them is copied.
     size_t last = at, end = at;
     while (end < text.size()) {
       const size_t length = stable_length(text, end);

@@ -1,5 +1,5 @@
-// Unicode for tokenizers: character classes as regular expressions name them (\p{L}, \p{N}, \s), UTF-8, composition.
-// The categories are those of utf8proc's Unicode version.
+// Unicode for tokenizers: character classes as regular expressions name them (\p{L}, \p{N}, \s), UTF-8,
+// composition. The categories are those of utf8proc's Unicode version.
 #pragma once
 #include <utf8proc.h>
 
@@ -24,7 +24,9 @@ inline Character decode_character(const char* p) {
   if (b[0] < 0x80) return {b[0], 1};
   if (b[0] < 0xe0) return {char32_t(b[0] & 0x1f) << 6 | (b[1] & 0x3f), 2};
   if (b[0] < 0xf0) return {char32_t(b[0] & 0x0f) << 12 | char32_t(b[1] & 0x3f) << 6 | (b[2] & 0x3f), 3};
-  return {char32_t(b[0] & 0x07) << 18 | char32_t(b[1] & 0x3f) << 12 | char32_t(b[2] & 0x3f) << 6 | (b[3] & 0x3f), 4};
+  return {
+      char32_t(b[0] & 0x07) << 18 | char32_t(b[1] & 0x3f) << 12 | char32_t(b[2] & 0x3f) << 6 | (b[3] & 0x3f),
+      4};
 }
 
 void append_utf8(std::string& text, char32_t code);

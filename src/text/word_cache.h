@@ -1,5 +1,5 @@
-// What words were encoded to, for the short ones seen last: texts repeat their words. Of fixed size, shared by all
-// threads without locks: a reader that meets a writer takes the word as unseen.
+// What words were encoded to, for the short ones seen last: texts repeat their words. Of fixed size, shared
+// by all threads without locks: a reader that meets a writer takes the word as unseen.
 #pragma once
 #include <array>
 #include <atomic>
@@ -31,8 +31,9 @@ class WordCache {
     return Key{load<uint8_t>(p) | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1) << 16, length};
   }
 
-  // Appends the ids of the word if they are known. (A sequence lock: whoever reads what a writer stores also sees the
-  // odd version that it stored before, because stores are releases and loads acquires; on x86 neither costs anything.)
+  // Appends the ids of the word if they are known. (A sequence lock: whoever reads what a writer stores also
+  // sees the odd version that it stored before, because stores are releases and loads acquires; on x86
+  // neither costs anything.)
   bool find(Key key, Ids& out) const {
     const Entry& entry = entries_[place_of(key)];
     const uint64_t version = entry.version.load(std::memory_order_acquire);
@@ -83,7 +84,8 @@ class WordCache {
     return value;
   }
   static size_t place_of(Key key) {
-    const auto product = static_cast<unsigned __int128>(key.low ^ 0x2d358dccaa6c78a5u) * (key.high ^ 0x8bb84b93962eacc9u);
+    const auto product =
+        static_cast<unsigned __int128>(key.low ^ 0x2d358dccaa6c78a5u) * (key.high ^ 0x8bb84b93962eacc9u);
     return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & (size - 1);
   }
   std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(size);

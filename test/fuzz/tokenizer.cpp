@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       sum += tokenizer->is_special(id);
     }
     // The file is a text, too, and not always UTF-8.
-    for (const std::string_view text : {std::string_view("the <s>  12'll \xc3\xa9\xff"), file->text().substr(0, 512)}) {
+    for (const std::string_view text :
+         {std::string_view("the <s>  12'll \xc3\xa9\xff"), file->text().substr(0, 512)}) {
       for (const bool special : {false, true}) {
         const Ids ids = tokenizer->encode(text, special);
         StreamDecoder stream(tokenizer);

@@ -41,10 +41,14 @@ inline const std::vector<DType> float_types = {DType::f32, DType::f64, DType::bf
 // The relative error that one rounding to a type may make.
 inline double rounding(DType type) {
   switch (type) {
-    case DType::f64: return 0x1p-52;
-    case DType::bf16: return 0x1p-8;
-    case DType::f16: return 0x1p-10;
-    default: return 0x1p-23;
+    case DType::f64:
+      return 0x1p-52;
+    case DType::bf16:
+      return 0x1p-8;
+    case DType::f16:
+      return 0x1p-10;
+    default:
+      return 0x1p-23;
   }
 }
 
@@ -63,12 +67,13 @@ inline Array from_doubles(const std::vector<double>& values, const Shape& shape,
 }
 inline bool same_bits(const Array& a, const Array& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         (a.size() == 0 || std::memcmp(kernel::contiguous(a).raw(), kernel::contiguous(b).raw(), a.bytes()) == 0);
+         (a.size() == 0 ||
+          std::memcmp(kernel::contiguous(a).raw(), kernel::contiguous(b).raw(), a.bytes()) == 0);
 }
 
 // |got - want| <= bound * max(scale, greatest |want|) everywhere; NaN and infinities must agree.
-inline void expect_close(const Array& got, const std::vector<double>& want, double bound, const std::string& what = "",
-                         double scale = 0) {
+inline void expect_close(const Array& got, const std::vector<double>& want, double bound,
+                         const std::string& what = "", double scale = 0) {
   const std::vector<double> x = doubles(got);
   ASSERT_EQ(x.size(), want.size()) << what;
   for (double w : want)

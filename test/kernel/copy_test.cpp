@@ -6,8 +6,9 @@
 namespace intarsia::test {
 namespace {
 
-const std::vector<DType> plain_types = {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i8,  DType::u8,
-                                        DType::i16, DType::u16, DType::i32,  DType::u32, DType::i64, DType::boolean};
+const std::vector<DType> plain_types = {DType::f32, DType::f64, DType::bf16, DType::f16,
+                                        DType::i8,  DType::u8,  DType::i16,  DType::u16,
+                                        DType::i32, DType::u32, DType::i64,  DType::boolean};
 
 // By definition of the format: 1 sign, 5 exponent, 10 mantissa bits.
 double half_value(uint16_t bits) {
@@ -17,7 +18,8 @@ double half_value(uint16_t bits) {
   return sign * (exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24));
 }
 
-// The nearest of the numbers of a 16-bit format, ties to the even one; `value` must be increasing on positive bits.
+// The nearest of the numbers of a 16-bit format, ties to the even one; `value` must be increasing on positive
+// bits.
 uint16_t nearest(double x, uint16_t infinity, const std::function<double(uint16_t)>& value, double overflow) {
   const uint16_t sign = std::signbit(x) ? 0x8000 : 0;
   const double magnitude = std::fabs(x);
@@ -25,8 +27,10 @@ uint16_t nearest(double x, uint16_t infinity, const std::function<double(uint16_
   int low = 0, high = infinity - 1;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    if (value(static_cast<uint16_t>(middle)) <= magnitude) low = middle;
-    else high = middle - 1;
+    if (value(static_cast<uint16_t>(middle)) <= magnitude)
+      low = middle;
+    else
+      high = middle - 1;
   }
   const double below = magnitude - value(static_cast<uint16_t>(low));
   const double above = (low + 1 == infinity ? INFINITY : value(static_cast<uint16_t>(low + 1))) - magnitude;
@@ -59,23 +63,30 @@ TEST(Convert, EveryHalfBecomesItsValueAndComesBack) {
 }
 
 TEST(Convert, RoundsToTheNearestEven) {
-  std::vector<double> x = {0, -0.0, 1, 1 + 0x1p-8, 1 + 0x1.8p-8, 1 + 0x1p-11, 1 + 0x1.8p-10, 65519.99, 65520, 1e6, 0x1p-24,
-                           0x1p-25, 0x1.8p-25, 0x1.1p-25, 6.1e-5, INFINITY, -INFINITY, 3.39e38, 3.4e38};
+  std::vector<double> x = {
+      0,       -0.0,    1,         1 + 0x1p-8, 1 + 0x1.8p-8, 1 + 0x1p-11, 1 + 0x1.8p-10, 65519.99, 65520, 1e6,
+      0x1p-24, 0x1p-25, 0x1.8p-25, 0x1.1p-25,  6.1e-5,       INFINITY,    -INFINITY,     3.39e38,  3.4e38};
   for (double v : doubles(random_array({2000}, DType::f32, 1))) x.push_back(v * 1000), x.push_back(v * 1e-6);
   // Doubles close to a tie: rounding through f32 twice would go wrong.
-  for (double tie : {1 + 0x1p-11, 1 + 0x1p-9, 1.5 + 0x1p-11}) x.push_back(tie + 0x1p-40), x.push_back(tie - 0x1p-40);
+  for (double tie : {1 + 0x1p-11, 1 + 0x1p-9, 1.5 + 0x1p-11})
+    x.push_back(tie + 0x1p-40), x.push_back(tie - 0x1p-40);
   on_every_rung([&] {
     const Array wide = Array::copy_of<double>(x, {static_cast<int64_t>(x.size())});
     const Array half = kernel::cast(wide, DType::f16), brain = kernel::cast(wide, DType::bf16);
     const Array single = kernel::cast(wide, DType::f32);
-    const Array half_of_single = kernel::cast(single, DType::f16), brain_of_single = kernel::cast(single, DType::bf16);
+    const Array half_of_single = kernel::cast(single, DType::f16),
+                brain_of_single = kernel::cast(single, DType::bf16);
     for (size_t i = 0; i < x.size(); i++) {
       EXPECT_EQ(half.data<f16>()[i].bits, nearest(x[i], 0x7c00, half_value, 65520)) << x[i];
-      EXPECT_EQ(half_of_single.data<f16>()[i].bits, nearest(single.data<float>()[i], 0x7c00, half_value, 65520)) << x[i];
+      EXPECT_EQ(half_of_single.data<f16>()[i].bits,
+                nearest(single.data<float>()[i], 0x7c00, half_value, 65520))
+          << x[i];
       if (std::fabs(x[i]) < 0x1p-126 && x[i] != 0) continue;
       const double limit = 0x1.ffp127;  // half way from the greatest bf16 to 2^128
       EXPECT_EQ(brain.data<bf16>()[i].bits, nearest(x[i], 0x7f80, bf16_value, limit)) << x[i];
-      EXPECT_EQ(brain_of_single.data<bf16>()[i].bits, nearest(single.data<float>()[i], 0x7f80, bf16_value, limit)) << x[i];
+      EXPECT_EQ(brain_of_single.data<bf16>()[i].bits,
+                nearest(single.data<float>()[i], 0x7f80, bf16_value, limit))
+          << x[i];
     }
     for (DType type : {DType::f16, DType::bf16})
       EXPECT_TRUE(std::isnan(doubles(kernel::cast(Array::of<float>({NAN}), type))[0]));
@@ -92,21 +103,25 @@ TEST(Convert, SmallIntegersPassThroughEveryPairOfTypes) {
       }
     for (DType from : {DType::f32, DType::f64, DType::i16, DType::i32, DType::i64})
       for (DType to : {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i8, DType::i64})
-        EXPECT_EQ(doubles(kernel::cast(from_doubles({-100, 96, 3}, {3}, from), to)), (std::vector<double>{-100, 96, 3}));
+        EXPECT_EQ(doubles(kernel::cast(from_doubles({-100, 96, 3}, {3}, from), to)),
+                  (std::vector<double>{-100, 96, 3}));
   });
 }
 
 TEST(Convert, IntegersTruncateAndSaturate) {
   on_every_rung([] {
     const Array x = Array::of<float>({1.9f, -1.9f, 300, -300, NAN, INFINITY, -INFINITY, 1e30f});
-    EXPECT_EQ(doubles(kernel::cast(x, DType::i8)), (std::vector<double>{1, -1, 127, -128, 0, 127, -128, 127}));
+    EXPECT_EQ(doubles(kernel::cast(x, DType::i8)),
+              (std::vector<double>{1, -1, 127, -128, 0, 127, -128, 127}));
     EXPECT_EQ(doubles(kernel::cast(x, DType::u8)), (std::vector<double>{1, 0, 255, 0, 0, 255, 0, 255}));
     const Array wide = kernel::cast(x, DType::i64);
     EXPECT_EQ(wide.data<int64_t>()[7], std::numeric_limits<int64_t>::max());
     EXPECT_EQ(wide.data<int64_t>()[6], std::numeric_limits<int64_t>::min());
     EXPECT_EQ(doubles(kernel::cast(x, DType::boolean)), (std::vector<double>{1, 1, 1, 1, 1, 1, 1, 1}));
     const int64_t large = (int64_t{1} << 53) + 1;
-    EXPECT_EQ(kernel::cast(kernel::cast(Array::of<int64_t>({large}), DType::i64), DType::i64).data<int64_t>()[0], large);
+    EXPECT_EQ(
+        kernel::cast(kernel::cast(Array::of<int64_t>({large}), DType::i64), DType::i64).data<int64_t>()[0],
+        large);
     EXPECT_EQ(kernel::cast(Array::of<int64_t>({(int64_t{1} << 32) + 5}), DType::u32).data<uint32_t>()[0], 5u);
   });
 }
@@ -203,7 +218,8 @@ TEST(Dropout, IsAFunctionOfSeedStreamAndIndex) {
       EXPECT_NEAR(static_cast<double>(kept) / n, 0.75, 0.03);
       // The second half computed alone is the same.
       const Array half = kernel::contiguous(x.view({n / 2}, {1}, n / 2));
-      EXPECT_TRUE(same_bits(kernel::dropout(half, 0.25, 5, 6, index + n / 2), kernel::contiguous(y.view({n / 2}, {1}, n / 2))));
+      EXPECT_TRUE(same_bits(kernel::dropout(half, 0.25, 5, 6, index + n / 2),
+                            kernel::contiguous(y.view({n / 2}, {1}, n / 2))));
     }
     const Array x = Array::of<float>({1, INFINITY, NAN});
     EXPECT_EQ(doubles(kernel::dropout(x, 1, 1, 1, 0)), (std::vector<double>{0, 0, 0}));

@@ -113,7 +113,8 @@ TEST(Optimizers, BitsDoNotDependOnThreads) {
       Threads threads(2);
       kernel::adamw(two, {1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 1});
     }
-    for (size_t i = 0; i < one.size(); i++) EXPECT_TRUE(same_bits(one[i].weight, two[i].weight) && same_bits(one[i].v, two[i].v));
+    for (size_t i = 0; i < one.size(); i++)
+      EXPECT_TRUE(same_bits(one[i].weight, two[i].weight) && same_bits(one[i].v, two[i].v));
   });
 }
 

@@ -1,4 +1,5 @@
-// Pointwise formulas on arrays: values and gradients on every rung, element types, broadcasting, strides, threads.
+// Pointwise formulas on arrays: values and gradients on every rung, element types, broadcasting, strides,
+// threads.
 #include <limits>
 
 #include "arrays.h"
@@ -73,7 +74,9 @@ std::vector<double> expected(const Case& c, const std::vector<Array>& x) {
   return y;
 }
 
-TEST(Pointwise, EveryFormulaHasACase) { EXPECT_EQ(static_cast<int>(std::size(cases)), kernel::formula_count); }
+TEST(Pointwise, EveryFormulaHasACase) {
+  EXPECT_EQ(static_cast<int>(std::size(cases)), kernel::formula_count);
+}
 
 TEST(Pointwise, ValuesEqualTheDefinitionForEveryTypeAndSize) {
   on_every_rung([] {
@@ -130,12 +133,22 @@ TEST(Pointwise, GradientsOfEveryTypeAndMaskEqualThoseOfF64) {
 }
 
 TEST(Pointwise, BroadcastsAsNumPyDoes) {
-  struct Shapes { Shape a, b, y; };
+  struct Shapes {
+    Shape a, b, y;
+  };
   const Shapes shapes[] = {
-      {{4, 5}, {5}, {4, 5}},          {{4, 5}, {4, 1}, {4, 5}},          {{4, 5}, {}, {4, 5}},
-      {{}, {3}, {3}},                 {{2, 1, 7}, {3, 1}, {2, 3, 7}},    {{40, 600}, {600}, {40, 600}},
-      {{40, 600}, {40, 1}, {40, 600}}, {{1, 900}, {70, 1}, {70, 900}},    {{300, 2}, {2}, {300, 2}},
-      {{0, 3}, {3}, {0, 3}},          {{2, 3, 4, 5}, {3, 1, 5}, {2, 3, 4, 5}}, {{50000}, {1}, {50000}},
+      {{4, 5}, {5}, {4, 5}},
+      {{4, 5}, {4, 1}, {4, 5}},
+      {{4, 5}, {}, {4, 5}},
+      {{}, {3}, {3}},
+      {{2, 1, 7}, {3, 1}, {2, 3, 7}},
+      {{40, 600}, {600}, {40, 600}},
+      {{40, 600}, {40, 1}, {40, 600}},
+      {{1, 900}, {70, 1}, {70, 900}},
+      {{300, 2}, {2}, {300, 2}},
+      {{0, 3}, {3}, {0, 3}},
+      {{2, 3, 4, 5}, {3, 1, 5}, {2, 3, 4, 5}},
+      {{50000}, {1}, {50000}},
   };
   on_every_rung([&] {
     for (const Shapes& s : shapes)
@@ -235,7 +248,8 @@ TEST(Pointwise, BitsDoNotDependOnThreads) {
         two = pointwise(Formula::swiglu, in, type);
         kernel::pointwise_backward(Formula::swiglu, 3, dy, in, d2);
       }
-      EXPECT_TRUE(same_bits(one, two) && same_bits(d1[0], d2[0]) && same_bits(d1[1], d2[1])) << info(type).name;
+      EXPECT_TRUE(same_bits(one, two) && same_bits(d1[0], d2[0]) && same_bits(d1[1], d2[1]))
+          << info(type).name;
     }
   });
 }

@@ -30,9 +30,12 @@ Vector expected(Reduction r, const Array& x, unsigned axes) {
       step *= shape[axis];
     }
     double& out = y[static_cast<size_t>(at)];
-    if (r == Reduction::max) out = std::max(out, v[i]);
-    else if (r == Reduction::min) out = std::min(out, v[i]);
-    else out += r == Reduction::mean ? v[i] / count : v[i];
+    if (r == Reduction::max)
+      out = std::max(out, v[i]);
+    else if (r == Reduction::min)
+      out = std::min(out, v[i]);
+    else
+      out += r == Reduction::mean ? v[i] / count : v[i];
   }
   return y;
 }
@@ -41,7 +44,8 @@ TEST(Reduce, EqualsTheDefinitionOverAnyAxesAndStrides) {
   on_every_rung([] {
     for (DType type : float_types) {
       const Array plain = random_array({5, 37, 19}, type, 1);
-      const Array views[] = {plain, plain.view({19, 5, 37}, {1, 37 * 19, 19}), plain.view({5, 12, 19}, {37 * 19, 57, 1}),
+      const Array views[] = {plain, plain.view({19, 5, 37}, {1, 37 * 19, 19}),
+                             plain.view({5, 12, 19}, {37 * 19, 57, 1}),
                              random_array({300, 70}, type, 2).view({70, 1, 300}, {1, 70, 70})};
       for (const Array& x : views)
         for (unsigned axes = 0; axes < 8; axes++)
@@ -52,8 +56,8 @@ TEST(Reduce, EqualsTheDefinitionOverAnyAxesAndStrides) {
               if (axes >> i & 1) shape[i] = 1;
             ASSERT_EQ(y.shape(), shape);
             const double terms = static_cast<double>(x.size()) / static_cast<double>(y.size());
-            expect_close(y, expected(r, x, axes), 4 * rounding(type), x.shape().text() + " axes " + std::to_string(axes),
-                         1 + terms / 16);
+            expect_close(y, expected(r, x, axes), 4 * rounding(type),
+                         x.shape().text() + " axes " + std::to_string(axes), 1 + terms / 16);
           }
     }
   });
@@ -65,15 +69,18 @@ TEST(Reduce, LongSumsStayAccurate) {
     Array x = Array::empty({20000000});
     kernel::fill(x, 1);
     EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, x, 1, DType::f32))[0], 20000000);
-    EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, x.reshape({10000000, 2}), 1, DType::f32)), (Vector{1e7, 1e7}));
+    EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, x.reshape({10000000, 2}), 1, DType::f32)),
+              (Vector{1e7, 1e7}));
   });
 }
 
 TEST(Reduce, TakesIntegersAndBool) {
   on_every_rung([] {
-    EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, Array::of<bool>({true, false, true}), 1, DType::f32)), (Vector{2}));
-    EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, Array::of<int32_t>({1 << 30, 1 << 30, 3}), 1, DType::i64)),
-              (Vector{static_cast<double>((int64_t{1} << 31) + 3)}));
+    EXPECT_EQ(doubles(kernel::reduce(Reduction::sum, Array::of<bool>({true, false, true}), 1, DType::f32)),
+              (Vector{2}));
+    EXPECT_EQ(
+        doubles(kernel::reduce(Reduction::sum, Array::of<int32_t>({1 << 30, 1 << 30, 3}), 1, DType::i64)),
+        (Vector{static_cast<double>((int64_t{1} << 31) + 3)}));
     EXPECT_EQ(doubles(kernel::reduce(Reduction::max, Array::of<int8_t>({-5, 7}), 1, DType::i8)), (Vector{7}));
   });
 }
@@ -120,7 +127,8 @@ TEST(Argmax, IsTheFirstOfEqualsAndNaNWins) {
         v.push_back(v[static_cast<size_t>(most)]);
         EXPECT_EQ(doubles(kernel::argmax(from_doubles(v, {n + 1}, type), -1))[0], static_cast<double>(most));
         v[v.size() / 2] = NAN;
-        EXPECT_EQ(doubles(kernel::argmax(from_doubles(v, {n + 1}, type), 0))[0], static_cast<double>(v.size() / 2));
+        EXPECT_EQ(doubles(kernel::argmax(from_doubles(v, {n + 1}, type), 0))[0],
+                  static_cast<double>(v.size() / 2));
       }
     const Array x = Array::copy_of<int32_t>(std::vector<int32_t>{1, 9, 3, 4, 2, 6}, {2, 3});
     EXPECT_EQ(doubles(kernel::argmax(x, 0)), (Vector{1, 0, 1}));
@@ -146,12 +154,14 @@ TEST(Sort, IsStableBothWaysAndKeepsTheFirst) {
             std::vector<int64_t> order(100);
             for (size_t i = 0; i < 100; i++) order[i] = static_cast<int64_t>(i);
             std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-              const double p = v[row * 100 + static_cast<size_t>(a)], q = v[row * 100 + static_cast<size_t>(b)];
+              const double p = v[row * 100 + static_cast<size_t>(a)],
+                           q = v[row * 100 + static_cast<size_t>(b)];
               return descending ? p > q : p < q;
             });
             for (size_t i = 0; i < static_cast<size_t>(keep); i++) {
               ASSERT_EQ(indices.data<int64_t>()[row * static_cast<size_t>(keep) + i], order[i]);
-              ASSERT_EQ(doubles(values)[row * static_cast<size_t>(keep) + i], v[row * 100 + static_cast<size_t>(order[i])]);
+              ASSERT_EQ(doubles(values)[row * static_cast<size_t>(keep) + i],
+                        v[row * 100 + static_cast<size_t>(order[i])]);
             }
           }
         }
@@ -176,7 +186,9 @@ TEST(Reduce, BitsDoNotDependOnThreads) {
       return std::vector<Array>{kernel::reduce(Reduction::sum, x, 1, DType::f32),
                                 kernel::reduce(Reduction::sum, rows, 1, DType::f32),
                                 kernel::reduce(Reduction::mean, rows, 2, DType::f32),
-                                kernel::reduce(Reduction::max, rows, 3, DType::f32), values, indices};
+                                kernel::reduce(Reduction::max, rows, 3, DType::f32),
+                                values,
+                                indices};
     };
     std::vector<Array> one, two;
     {

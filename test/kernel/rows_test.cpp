@@ -1,4 +1,5 @@
-// Row operations against definitions in double, gradients against differences, on every rung and element type.
+// Row operations against definitions in double, gradients against differences, on every rung and element
+// type.
 #include "arrays.h"
 
 namespace intarsia::test {
@@ -37,7 +38,8 @@ void expect_equal_on_threads(const std::function<std::vector<Array>()>& f) {
 }
 
 // A small array in every float type, computed on, against what f64 gives for the same (rounded) inputs.
-void expect_like_f64(const Shape& shape, double bound, const std::function<std::vector<Array>(const Array&)>& f) {
+void expect_like_f64(const Shape& shape, double bound,
+                     const std::function<std::vector<Array>(const Array&)>& f) {
   for (DType type : float_types) {
     const Array x = random_array(shape, type, 11);
     const std::vector<Array> got = f(x), exact = f(kernel::cast(x, DType::f64));
@@ -67,9 +69,10 @@ TEST(Softmax, EqualsItsDefinition) {
 
 TEST(Softmax, TakesInfinitiesAndLargeNumbers) {
   on_every_rung([] {
-    const Array x = Array::copy_of<float>(std::vector<float>{1e30f, 1e30f, -INFINITY, 80000, 80001, -80000, 0, -INFINITY, 0},
-                                          {3, 3});
-    expect_close(kernel::softmax(x), {0.5, 0.5, 0, 1 / (1 + std::exp(1.0)), 1 / (1 + std::exp(-1.0)), 0, 0.5, 0, 0.5}, 1e-6);
+    const Array x = Array::copy_of<float>(
+        std::vector<float>{1e30f, 1e30f, -INFINITY, 80000, 80001, -80000, 0, -INFINITY, 0}, {3, 3});
+    expect_close(kernel::softmax(x),
+                 {0.5, 0.5, 0, 1 / (1 + std::exp(1.0)), 1 / (1 + std::exp(-1.0)), 0, 0.5, 0, 0.5}, 1e-6);
     expect_close(kernel::softmax(Array::of<float>({NAN, 1})), {NAN, NAN}, 0);
   });
 }
@@ -77,13 +80,15 @@ TEST(Softmax, TakesInfinitiesAndLargeNumbers) {
 TEST(Softmax, GradientEqualsDifferences) {
   on_every_rung([] {
     const Array x = random_array({3, 19}, DType::f64, 1), dy = random_array({3, 19}, DType::f64, 2);
-    expect_close(kernel::softmax_backward(kernel::softmax(x), dy), differences(x, doubles(dy), kernel::softmax), 1e-8);
+    expect_close(kernel::softmax_backward(kernel::softmax(x), dy),
+                 differences(x, doubles(dy), kernel::softmax), 1e-8);
     expect_close(kernel::log_softmax_backward(kernel::log_softmax(x), dy),
                  differences(x, doubles(dy), kernel::log_softmax), 1e-8);
     expect_like_f64({4, 45}, 8, [&](const Array& v) {
       const Array d = random_array({4, 45}, v.dtype(), 5);
       const Array y = kernel::cast(kernel::softmax(kernel::cast(v, DType::f64)), v.dtype());
-      return std::vector<Array>{kernel::softmax_backward(y, kernel::cast(random_array({4, 45}, DType::bf16, 5), v.dtype()))};
+      return std::vector<Array>{
+          kernel::softmax_backward(y, kernel::cast(random_array({4, 45}, DType::bf16, 5), v.dtype()))};
     });
   });
 }
@@ -141,7 +146,8 @@ TEST(Norms, EqualTheirDefinitions) {
   on_every_rung([] {
     for (DType type : float_types)
       for (int64_t d : widths) {
-        const Array x = random_array({5, d}, type, 1), w = random_array({d}, type, 2), b = random_array({d}, DType::f32, 3);
+        const Array x = random_array({5, d}, type, 1), w = random_array({d}, type, 2),
+                    b = random_array({d}, DType::f32, 3);
         const Vector wv = doubles(w), bv = doubles(b);
         const auto n = static_cast<size_t>(d);
         const Vector rms = by_rows(doubles(x), n, [&](const double* row, double* y) {
@@ -157,7 +163,8 @@ TEST(Norms, EqualTheirDefinitions) {
           for (size_t i = 0; i < n; i++) y[i] = (row[i] - mean) / std::sqrt(square + 1e-5) * wv[i] + bv[i];
         });
         // With two values a small difference is divided by its own size: what the mean lost shows.
-        expect_close(kernel::layer_norm(x, &w, &b, 1e-5).y, layer, (d <= 2 ? 100 : 4) * rounding(type), "layer_norm", 1);
+        expect_close(kernel::layer_norm(x, &w, &b, 1e-5).y, layer, (d <= 2 ? 100 : 4) * rounding(type),
+                     "layer_norm", 1);
       }
   });
 }
@@ -180,17 +187,25 @@ TEST(Norms, GradientsEqualDifferences) {
     Array dx, dw, db;
     const auto rms = kernel::rms_norm(x, &w, 1e-5);
     kernel::rms_norm_backward(x, &w, rms.rstd, dy, &dx, &dw);
-    expect_close(dx, differences(x, c, [&](const Array& v) { return kernel::rms_norm(v, &w, 1e-5).y; }), 1e-7);
-    expect_close(dw, differences(w, c, [&](const Array& v) { return kernel::rms_norm(x, &v, 1e-5).y; }), 1e-7);
+    expect_close(dx, differences(x, c, [&](const Array& v) { return kernel::rms_norm(v, &w, 1e-5).y; }),
+                 1e-7);
+    expect_close(dw, differences(w, c, [&](const Array& v) { return kernel::rms_norm(x, &v, 1e-5).y; }),
+                 1e-7);
     const auto layer = kernel::layer_norm(x, &w, &b, 1e-5);
     kernel::layer_norm_backward(x, &w, layer.mean, layer.rstd, dy, &dx, &dw, &db);
-    expect_close(dx, differences(x, c, [&](const Array& v) { return kernel::layer_norm(v, &w, &b, 1e-5).y; }), 1e-7);
-    expect_close(dw, differences(w, c, [&](const Array& v) { return kernel::layer_norm(x, &v, &b, 1e-5).y; }), 1e-7);
-    expect_close(db, differences(b, c, [&](const Array& v) { return kernel::layer_norm(x, &w, &v, 1e-5).y; }), 1e-7);
+    expect_close(dx, differences(x, c, [&](const Array& v) { return kernel::layer_norm(v, &w, &b, 1e-5).y; }),
+                 1e-7);
+    expect_close(dw, differences(w, c, [&](const Array& v) { return kernel::layer_norm(x, &v, &b, 1e-5).y; }),
+                 1e-7);
+    expect_close(db, differences(b, c, [&](const Array& v) { return kernel::layer_norm(x, &w, &v, 1e-5).y; }),
+                 1e-7);
 
     const auto bare = kernel::layer_norm(x, nullptr, nullptr, 1e-5);
     kernel::layer_norm_backward(x, nullptr, bare.mean, bare.rstd, dy, &dx, nullptr, nullptr);
-    expect_close(dx, differences(x, c, [&](const Array& v) { return kernel::layer_norm(v, nullptr, nullptr, 1e-5).y; }), 1e-7);
+    expect_close(
+        dx,
+        differences(x, c, [&](const Array& v) { return kernel::layer_norm(v, nullptr, nullptr, 1e-5).y; }),
+        1e-7);
   });
 }
 
@@ -218,22 +233,39 @@ TEST(Rope, RotatesPairsAndCopiesTheRest) {
         for (bool interleaved : {false, true}) {
           const int64_t d = 2 * pairs + 5, tokens = 3, first = 2;
           const Array angles = random_array({8, pairs}, DType::f32, 1);
-          const Array cos = from_doubles([&] { Vector v = doubles(angles); for (double& a : v) a = std::cos(a); return v; }(), {8, pairs}, DType::f32);
-          const Array sin = from_doubles([&] { Vector v = doubles(angles); for (double& a : v) a = std::sin(a); return v; }(), {8, pairs}, DType::f32);
+          const Array cos = from_doubles(
+              [&] {
+                Vector v = doubles(angles);
+                for (double& a : v) a = std::cos(a);
+                return v;
+              }(),
+              {8, pairs}, DType::f32);
+          const Array sin = from_doubles(
+              [&] {
+                Vector v = doubles(angles);
+                for (double& a : v) a = std::sin(a);
+                return v;
+              }(),
+              {8, pairs}, DType::f32);
           // Heads are apart by more than d, as a slice of a joint projection is.
-          const Array x = random_array({2, tokens, 4, d + 3}, type, 2).view({2, tokens, 2, d}, {tokens * 4 * (d + 3), 4 * (d + 3), 2 * (d + 3), 1});
+          const Array x = random_array({2, tokens, 4, d + 3}, type, 2)
+                              .view({2, tokens, 2, d}, {tokens * 4 * (d + 3), 4 * (d + 3), 2 * (d + 3), 1});
           const Vector v = doubles(x), c = doubles(cos), s = doubles(sin);
           Vector want = v;
           for (int64_t row = 0; row < 2 * tokens * 2; row++)
             for (int64_t i = 0; i < pairs; i++) {
-              const int64_t a = row * d + (interleaved ? 2 * i : i), b = row * d + (interleaved ? 2 * i + 1 : i + pairs);
+              const int64_t a = row * d + (interleaved ? 2 * i : i),
+                            b = row * d + (interleaved ? 2 * i + 1 : i + pairs);
               const auto at = static_cast<size_t>((first + row / 2 % tokens) * pairs + i);
-              want[static_cast<size_t>(a)] = v[static_cast<size_t>(a)] * c[at] - v[static_cast<size_t>(b)] * s[at];
-              want[static_cast<size_t>(b)] = v[static_cast<size_t>(a)] * s[at] + v[static_cast<size_t>(b)] * c[at];
+              want[static_cast<size_t>(a)] =
+                  v[static_cast<size_t>(a)] * c[at] - v[static_cast<size_t>(b)] * s[at];
+              want[static_cast<size_t>(b)] =
+                  v[static_cast<size_t>(a)] * s[at] + v[static_cast<size_t>(b)] * c[at];
             }
           const Array y = kernel::rope(x, cos, sin, interleaved, first, false);
           expect_close(y, want, 2 * rounding(type), "rope");
-          expect_close(kernel::rope(y, cos, sin, interleaved, first, true), v, 4 * rounding(type) + 1e-6, "inverse");
+          expect_close(kernel::rope(y, cos, sin, interleaved, first, true), v, 4 * rounding(type) + 1e-6,
+                       "inverse");
         }
   });
 }
@@ -248,7 +280,8 @@ TEST(Rope, RefusesPositionsBeyondTheTable) {
 TEST(Embedding, PicksRowsOfEveryType) {
   on_every_rung([] {
     for (DType type : float_types) {
-      const Array w = random_array({9, 21}, type, 1), ids = Array::copy_of<int64_t>(std::vector<int64_t>{8, 0, 3, 3}, {2, 2});
+      const Array w = random_array({9, 21}, type, 1),
+                  ids = Array::copy_of<int64_t>(std::vector<int64_t>{8, 0, 3, 3}, {2, 2});
       const Array y = kernel::embedding(w, ids);
       EXPECT_EQ(y.shape(), (Shape{2, 2, 21}));
       EXPECT_EQ(y.dtype(), type);
@@ -291,7 +324,8 @@ TEST(Embedding, GradientAddsRowsInOrder) {
       const Vector d = doubles(dy);
       Vector want(1800);
       for (size_t i = 0; i < 4; i++)
-        for (size_t j = 0; j < 300; j++) want[static_cast<size_t>(ids.data<int64_t>()[i]) * 300 + j] += d[i * 300 + j];
+        for (size_t j = 0; j < 300; j++)
+          want[static_cast<size_t>(ids.data<int64_t>()[i]) * 300 + j] += d[i * 300 + j];
       expect_close(dw, want, 2 * rounding(type));
     }
   });
@@ -304,7 +338,8 @@ TEST(Gather, PicksAlongAnyAxisAndItsGradientAdds) {
       Shape picked{2, 3, 4};
       picked[axis] = 7;
       std::vector<int64_t> index(static_cast<size_t>(picked.count()));
-      for (size_t i = 0; i < index.size(); i++) index[i] = static_cast<int64_t>(i * 7 % static_cast<size_t>(shape[axis]));
+      for (size_t i = 0; i < index.size(); i++)
+        index[i] = static_cast<int64_t>(i * 7 % static_cast<size_t>(shape[axis]));
       const Array at = Array::copy_of<int64_t>(index, picked);
       const Array x = random_array(shape, DType::f64, 1), dy = random_array(picked, DType::f64, 2);
       const Array y = kernel::gather(x, axis, at);
@@ -319,7 +354,8 @@ TEST(Gather, PicksAlongAnyAxisAndItsGradientAdds) {
       }
       expect_close(kernel::gather_backward(shape, axis, at, dy), want, 1e-15);
       for (DType type : {DType::f32, DType::bf16, DType::f16, DType::i64, DType::u8})
-        EXPECT_TRUE(same_bits(kernel::gather(kernel::cast(x, type), axis, at), kernel::cast(y, type))) << info(type).name;
+        EXPECT_TRUE(same_bits(kernel::gather(kernel::cast(x, type), axis, at), kernel::cast(y, type)))
+            << info(type).name;
     }
   });
   EXPECT_THROW(kernel::gather(random_array({3}, DType::f32, 1), 0, Array::of<int64_t>({3})), Error);
@@ -343,7 +379,8 @@ TEST(Rows, BitsDoNotDependOnThreads) {
   on_every_rung([] {
     for (DType type : float_types) {
       SCOPED_TRACE(info(type).name);
-      const Array x = random_array({333, 129}, type, 1), dy = random_array({333, 129}, type, 2), w = random_array({129}, type, 3);
+      const Array x = random_array({333, 129}, type, 1), dy = random_array({333, 129}, type, 2),
+                  w = random_array({129}, type, 3);
       std::vector<int64_t> ids(333);
       for (size_t i = 0; i < ids.size(); i++) ids[i] = static_cast<int64_t>(i * i % 129);
       const Array id = Array::copy_of<int64_t>(ids, {333});
@@ -354,8 +391,17 @@ TEST(Rows, BitsDoNotDependOnThreads) {
         const auto layer = kernel::layer_norm(x, &w, nullptr, 1e-5);
         kernel::layer_norm_backward(x, &w, layer.mean, layer.rstd, dy, &ex, &ew, &eb);
         const auto loss = kernel::cross_entropy(x, id, -1, 0.1);
-        return std::vector<Array>{kernel::softmax(x), kernel::log_softmax(x), rms.y, dx, dw, layer.y, ex, ew, eb,
-                                  loss.loss, kernel::embedding_backward({129, 129}, id, dy, type)};
+        return std::vector<Array>{kernel::softmax(x),
+                                  kernel::log_softmax(x),
+                                  rms.y,
+                                  dx,
+                                  dw,
+                                  layer.y,
+                                  ex,
+                                  ew,
+                                  eb,
+                                  loss.loss,
+                                  kernel::embedding_backward({129, 129}, id, dy, type)};
       });
     }
   });
@@ -363,10 +409,12 @@ TEST(Rows, BitsDoNotDependOnThreads) {
 
 TEST(Rows, ARowDoesNotDependOnItsNeighbours) {
   on_every_rung([] {
-    const Array x = random_array({9, 75}, DType::bf16, 1), row = kernel::contiguous(x.view({1, 75}, {75, 1}, 4 * 75));
+    const Array x = random_array({9, 75}, DType::bf16, 1),
+                row = kernel::contiguous(x.view({1, 75}, {75, 1}, 4 * 75));
     const auto alone = [](const Array& y) { return kernel::contiguous(y.view({1, 75}, {75, 1}, 4 * 75)); };
     EXPECT_TRUE(same_bits(alone(kernel::softmax(x)), kernel::softmax(row)));
-    EXPECT_TRUE(same_bits(alone(kernel::rms_norm(x, nullptr, 1e-5).y), kernel::rms_norm(row, nullptr, 1e-5).y));
+    EXPECT_TRUE(
+        same_bits(alone(kernel::rms_norm(x, nullptr, 1e-5).y), kernel::rms_norm(row, nullptr, 1e-5).y));
   });
 }
 

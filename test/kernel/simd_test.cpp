@@ -101,7 +101,8 @@ void sweep(const Function& f, uint64_t step, bool flushing) {
 }
 
 class Accuracy : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Functions, Accuracy, testing::Range(0, 5), [](const auto& test) { return functions[test.param].name; });
+INSTANTIATE_TEST_SUITE_P(Functions, Accuracy, testing::Range(0, 5),
+                         [](const auto& test) { return functions[test.param].name; });
 
 TEST_P(Accuracy, IsWithinTwoUlpOnEveryRungWithDenormalsOff) { sweep(functions[GetParam()], 97, true); }
 TEST_P(Accuracy, IsWithinTwoUlpOnEveryRungWithDenormalsOn) { sweep(functions[GetParam()], 1009, false); }
@@ -133,12 +134,14 @@ TEST(Simd, DenormalInputsCountAsZeroWhereTheyAreOff) {
 TEST(Simd, DenormalResultsAreGradualWhereTheyAreOn) {
   on_every_rung([] {
     EXPECT_LE(ulps(value(functions[0], -95.0f), std::exp(-95.0)), 2);
-    EXPECT_LE(ulps(value(functions[1], of_bits(1234567)), std::log(static_cast<double>(of_bits(1234567)))), 2);
+    EXPECT_LE(ulps(value(functions[1], of_bits(1234567)), std::log(static_cast<double>(of_bits(1234567)))),
+              2);
   });
 }
 
 TEST(Simd, NormalCdfIsWithinTwoToTheMinus23) {
-  const Function cdf = {"normal_cdf", test_normal_cdf, [](double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }};
+  const Function cdf = {"normal_cdf", test_normal_cdf,
+                        [](double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }};
   on_every_rung([&] {
     double worst = 0;
     for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 40009) {

@@ -38,14 +38,15 @@ TEST(Map, SumsTheGradientOfABroadcastInput) {
   const Tensor w = parameter(kernel::cast(normal({3}, 1, 2), DType::f64));
   const Tensor squares = map([](auto p, auto q) { return p * q * q; }, x, w);
   // A sum by hand: the tensor room has no reductions.
-  const Tensor total = record("total", kernel::reduce(kernel::Reduction::sum, squares.array(), 3, DType::f64), {&squares},
-                              [](const Array& dy, Gradients& dx) {
+  const Tensor total = record("total", kernel::reduce(kernel::Reduction::sum, squares.array(), 3, DType::f64),
+                              {&squares}, [](const Array& dy, Gradients& dx) {
                                 Array all = Array::empty({40, 3}, DType::f64);
                                 kernel::fill(all, doubles(dy)[0]);
                                 dx.add(0, all);
                               });
   backward(total);
-  const auto v = doubles(x.array()), u = doubles(w.array()), dx = doubles(x.gradient()), dw = doubles(w.gradient());
+  const auto v = doubles(x.array()), u = doubles(w.array()), dx = doubles(x.gradient()),
+             dw = doubles(w.gradient());
   ASSERT_EQ(w.gradient().shape(), (Shape{3}));
   for (size_t j = 0; j < 3; j++) {
     double want = 0;

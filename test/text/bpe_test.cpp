@@ -9,7 +9,8 @@
 namespace intarsia {
 namespace {
 
-// The definition: of all adjacent pairs the one with the lowest rank, the leftmost of equal ones, until none is left.
+// The definition: of all adjacent pairs the one with the lowest rank, the leftmost of equal ones, until none
+// is left.
 Ids merged_by_definition(Ids ids, const std::vector<Merge>& merges) {
   while (true) {
     const Merge* best = nullptr;

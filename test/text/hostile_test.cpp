@@ -10,16 +10,20 @@ std::string error_with(const Json& changes) {
 }
 
 TEST(HostileTokenizer, UnknownComponentsAreNamed) {
-  expect_contains(error_with({{"normalizer", {{"type", "Lowercase"}}}}), "test.json: normalizer: has the type \"Lowercase\"");
-  expect_contains(error_with({{"pre_tokenizer", {{"type", "Bert"}}}}), "pre_tokenizer: has the type \"Bert\"");
-  expect_contains(error_with({{"post_processor", {{"type", "Roberta"}}}}), "post_processor: has the type \"Roberta\"");
+  expect_contains(error_with({{"normalizer", {{"type", "Lowercase"}}}}),
+                  "test.json: normalizer: has the type \"Lowercase\"");
+  expect_contains(error_with({{"pre_tokenizer", {{"type", "Bert"}}}}),
+                  "pre_tokenizer: has the type \"Bert\"");
+  expect_contains(error_with({{"post_processor", {{"type", "Roberta"}}}}),
+                  "post_processor: has the type \"Roberta\"");
   expect_contains(error_with({{"decoder", {{"type", "CTC"}}}}), "decoder: has the type \"CTC\"");
   expect_contains(error_with({{"model", {{"type", "Unigram"}}}}), "model: has the type \"Unigram\"");
   expect_contains(error_with({{"model", {{"dropout", 0.1}}}}), "dropout");
   expect_contains(error_with({{"model", {{"end_of_word_suffix", "</w>"}}}}), "end_of_word_suffix");
   const Json nested = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "NFKC"}}}}};
   expect_contains(error_with({{"normalizer", nested}}), "normalizer.normalizers[1]: has the type \"NFKC\"");
-  const Json behind = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}};
+  const Json behind = {{"type", "Sequence"},
+                       {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}};
   expect_contains(error_with({{"pre_tokenizer", behind}}), "behind ByteLevel");
 }
 
@@ -32,10 +36,11 @@ TEST(HostileTokenizer, WrongShapesAreOneError) {
       error_of([&] { parsed(file); });
     }
   }
-  for (const Json& wrong : {Json(1), Json::object(), Json({1}), Json({{{"id", 1}}}), Json({{{"content", "x"}}}),
-                            Json({{{"content", "x"}, {"id", -1}}}), Json({{{"content", "x"}, {"id", 1.5}}}),
-                            Json({{{"content", ""}, {"id", 1}}}), Json({{{"content", "x"}, {"id", 5000000000}}}),
-                            Json({{{"content", "x"}, {"id", 400}, {"special", 1}}})})
+  for (const Json& wrong :
+       {Json(1), Json::object(), Json({1}), Json({{{"id", 1}}}), Json({{{"content", "x"}}}),
+        Json({{{"content", "x"}, {"id", -1}}}), Json({{{"content", "x"}, {"id", 1.5}}}),
+        Json({{{"content", ""}, {"id", 1}}}), Json({{{"content", "x"}, {"id", 5000000000}}}),
+        Json({{{"content", "x"}, {"id", 400}, {"special", 1}}})})
     error_with({{"added_tokens", wrong}});
   error_of([] { parse_tokenizer_json("[]", "t.json"); });
   error_of([] { parse_tokenizer_json("", "t.json"); });
@@ -56,9 +61,11 @@ TEST(HostileTokenizer, IdsThatLieAreRefused) {
   expect_contains(vocabulary("negative", -1), "not a whole number");
   expect_contains(vocabulary("array", Json::array()), "not a whole number");
   expect_contains(error_with({{"added_tokens", {{{"id", 3}, {"content", "other"}}}}}), "id 3 belongs to ");
-  expect_contains(error_with({{"added_tokens", {{{"id", 900}, {"content", "!"}}}}}), "\"!\" has the ids 0 and 900");
+  expect_contains(error_with({{"added_tokens", {{{"id", 900}, {"content", "!"}}}}}),
+                  "\"!\" has the ids 0 and 900");
   expect_contains(error_of([] {
-                    parse_tokenizer_json(R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}, "merges": []}})", "t");
+                    parse_tokenizer_json(
+                        R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}, "merges": []}})", "t");
                   }),
                   "\"a\" has the ids 0 and 1");
 }
@@ -72,7 +79,8 @@ TEST(HostileTokenizer, IdsMayHaveGaps) {
   EXPECT_EQ(tokenizer->piece(450), "");
   EXPECT_EQ(tokenizer->id_of(""), std::nullopt);
   EXPECT_EQ(tokenizer->decode(Ids{450, 500}, true), "<|end|>");
-  expect_contains(error_of([&] { tokenizer->decode(Ids{501}); }), "id 501 is not in the vocabulary, expected 0 to 500");
+  expect_contains(error_of([&] { tokenizer->decode(Ids{501}); }),
+                  "id 501 is not in the vocabulary, expected 0 to 500");
   error_of([&] { tokenizer->decode(Ids{-1}); });
 }
 
@@ -82,7 +90,8 @@ TEST(HostileTokenizer, MergesThatLieAreRefused) {
     file["model"]["merges"][3] = value;
     return error_of([&] { parsed(file); });
   };
-  for (const Json& wrong : {Json(1), Json("ab"), Json("a b c"), Json({"a"}), Json({"a", "b", "c"}), Json({"a", 1}), Json::object()})
+  for (const Json& wrong : {Json(1), Json("ab"), Json("a b c"), Json({"a"}), Json({"a", "b", "c"}),
+                            Json({"a", 1}), Json::object()})
     expect_contains(merge(wrong), "model.merges[3] is not");
   expect_contains(merge("zzz a"), "model.merges[3] names \"zzz\"");
   expect_contains(merge("! !"), "names \"!!\"");
@@ -94,7 +103,8 @@ TEST(HostileTokenizer, MergesThatMakeTheirOwnPartsEnd) {
   // The result of a merge is longer than its parts, whatever the ranks say, so merging ends.
   const auto tokenizer = parse_tokenizer_json(
       R"({"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1, "aaa": 2},
-          "merges": ["aa a", "a aa", "a a", "a a"]}})", "t");
+          "merges": ["aa a", "a aa", "a a", "a a"]}})",
+      "t");
   const Ids ids = tokenizer->encode("aaaaaaa");
   EXPECT_EQ(tokenizer->decode(ids), "aaaaaaa");
 }

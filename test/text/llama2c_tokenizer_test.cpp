@@ -16,9 +16,11 @@ struct Vocabulary {
   Vocabulary() {
     for (int byte = 0; byte < 256; ++byte) add(fmt_byte(byte), 0);
     float score = -1;
-    for (const char* piece : {" t", "he", " the", "en", "re", "ther", " a", "nd", "and", " and", "in", "éa", " t ", "th"})
+    for (const char* piece :
+         {" t", "he", " the", "en", "re", "ther", " a", "nd", "and", " and", "in", "éa", " t ", "th"})
       add(piece, score--);
-    for (const char* piece : {" ", "a", "b", "d", "e", "h", "i", "n", "r", "t", "é", "日"}) add(piece, score--);
+    for (const char* piece : {" ", "a", "b", "d", "e", "h", "i", "n", "r", "t", "é", "日"})
+      add(piece, score--);
   }
   static std::string fmt_byte(int byte) {
     const char* digits = "0123456789ABCDEF";
@@ -41,15 +43,18 @@ struct Vocabulary {
   }
 };
 
-// What llama2.c's run.c does, by its description: the pair whose concatenation has the best score, until none has one.
+// What llama2.c's run.c does, by its description: the pair whose concatenation has the best score, until none
+// has one.
 Ids encoded_by_definition(const Vocabulary& vocabulary, const std::string& text) {
   std::map<std::string, int32_t> ids;
-  for (size_t i = 0; i < vocabulary.pieces.size(); ++i) ids.emplace(vocabulary.pieces[i], static_cast<int32_t>(i));
+  for (size_t i = 0; i < vocabulary.pieces.size(); ++i)
+    ids.emplace(vocabulary.pieces[i], static_cast<int32_t>(i));
   Ids out;
   if (!text.empty()) out.push_back(ids.at(" "));
   for (size_t at = 0; at < text.size();) {
     size_t length = 1;
-    while (at + length < text.size() && length < 4 && (static_cast<unsigned char>(text[at + length]) & 0xc0) == 0x80)
+    while (at + length < text.size() && length < 4 &&
+           (static_cast<unsigned char>(text[at + length]) & 0xc0) == 0x80)
       ++length;
     const std::string character = text.substr(at, length);
     if (const auto known = ids.find(character); known != ids.end()) {
@@ -78,8 +83,8 @@ Ids encoded_by_definition(const Vocabulary& vocabulary, const std::string& text)
 TEST(Llama2cTokenizer, EncodesAsItsProgramDoes) {
   const Vocabulary vocabulary;
   const auto tokenizer = parse_llama2c_tokenizer(vocabulary.file(), "tokenizer.bin");
-  const std::vector<std::string> parts = {" ", "the", "re", "and", " the", "éa", "日", "中", "\n", "▁", "\xff", "<0x41>",
-                                          "a",  "t",   "h"};
+  const std::vector<std::string> parts = {" ",  "the", "re",   "and",    " the", "éa", "日", "中",
+                                          "\n", "▁",   "\xff", "<0x41>", "a",    "t",  "h"};
   std::mt19937 random(8);
   EXPECT_EQ(tokenizer->encode(""), Ids());
   for (int round = 0; round < 2000; ++round) {

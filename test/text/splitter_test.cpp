@@ -28,9 +28,10 @@ std::shared_ptr<const Splitter> through_pcre2(std::string_view pattern) {
 // Strings that are dense in what the patterns tell apart.
 std::string draw_text(std::mt19937& random) {
   static const std::vector<std::string> parts = {
-      " ", " ", "  ", "\n", "\r", "\r\n", "\t", "'", "'s", "'S", "'ll", "'Re", "'VE", "'d", "'ſ", "'l", "a", "Zz", "é",
-      "ſ", "ß", "中", "ー", "٣", "7", "12", "Ⅷ", "½", "-", "...", "_", "!", "😀", "\u200d", "\u0301", "\u00a0", "\u3000",
-      "\u2028", "\u0085", "\u180e", "\u200b", "\x1c", "$"};
+      " ",      " ",      "  ",     "\n",     "\r",     "\r\n",   "\t",     "'",      "'s",   "'S", "'ll",
+      "'Re",    "'VE",    "'d",     "'ſ",     "'l",     "a",      "Zz",     "é",      "ſ",    "ß",  "中",
+      "ー",     "٣",      "7",      "12",     "Ⅷ",      "½",      "-",      "...",    "_",    "!",  "😀",
+      "\u200d", "\u0301", "\u00a0", "\u3000", "\u2028", "\u0085", "\u180e", "\u200b", "\x1c", "$"};
   std::string text;
   const size_t count = random() % 14;
   for (size_t i = 0; i < count; ++i) {
@@ -92,8 +93,9 @@ TEST(Splitter, BehaviorsAreThoseOfTokenizers) {
 }
 
 TEST(Splitter, WhatOnigurumaReadsDifferentlyIsRefused) {
-  for (const char* pattern : {"\\h+", "[a[bc]]", "[a-z&&[^b]]", "a{1,3}+", "(?m:.)", "(?s:.)", "\\bx", "\\Kx", "\\Gx", "[\\W]",
-                              "(*ACCEPT)", "(?R)", "(?C1)", "(?P<n>x)", "a{,3}", "\\g<1>", "[]a]", "\\pL"})
+  for (const char* pattern :
+       {"\\h+", "[a[bc]]", "[a-z&&[^b]]", "a{1,3}+", "(?m:.)", "(?s:.)", "\\bx", "\\Kx", "\\Gx", "[\\W]",
+        "(*ACCEPT)", "(?R)", "(?C1)", "(?P<n>x)", "a{,3}", "\\g<1>", "[]a]", "\\pL"})
     expect_contains(error_of([&] { Regex(pattern, false); }), "is not supported");
   for (const char* pattern : {"(", "[a", "a**", "*", "\\p{Klingon}", "(?<=a*)b", "\\x{110000}"})
     expect_contains(error_of([&] { Regex(pattern, false); }), "pattern ");

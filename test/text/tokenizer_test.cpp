@@ -51,7 +51,8 @@ TEST(Tokenizer, WikiText2GivesTheIdsOfHuggingFaceWithRealVocabularies) {
 TEST(Tokenizer, BytesThatAreNotUtf8ComeBackAsTheyWere) {
   std::mt19937 random(5);
   const auto tokenizer = parsed(base_file());
-  const auto with_llama_pattern = parsed(changed(base_file(), Json::parse(R"({"pre_tokenizer": {"type": "Sequence",
+  const auto with_llama_pattern =
+      parsed(changed(base_file(), Json::parse(R"({"pre_tokenizer": {"type": "Sequence",
     "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\p{L}+|\\s+|."}, "behavior": "Isolated"},
     {"type": "ByteLevel", "use_regex": false, "add_prefix_space": false}]}})")));
   for (int round = 0; round < 300; ++round) {
@@ -107,7 +108,8 @@ TEST(Tokenizer, ADirectoryTellsSpecialIdsTemplateAndStops) {
 }
 
 TEST(Tokenizer, ATemplateThatPutsATokenFirstAsksForBos) {
-  const auto tokenizer = parsed(changed(base_file(), Json::parse(R"({"post_processor": {"type": "TemplateProcessing",
+  const auto tokenizer =
+      parsed(changed(base_file(), Json::parse(R"({"post_processor": {"type": "TemplateProcessing",
     "single": [{"SpecialToken": {"id": "<|end|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]}})")));
   EXPECT_EQ(tokenizer->bos, tokenizer->id_of("<|end|>"));
   EXPECT_TRUE(tokenizer->add_bos);
@@ -134,7 +136,8 @@ TEST(Tokenizer, WhatIsSavedLoadsEqual) {
 }
 
 // A GGUF file with the vocabulary of a golden file.
-std::shared_ptr<const Tokenizer> through_gguf(const Json& file, const std::string& model, const std::string& pre) {
+std::shared_ptr<const Tokenizer> through_gguf(const Json& file, const std::string& model,
+                                              const std::string& pre) {
   std::vector<std::string> pieces(file["model"]["vocab"].size());
   for (const auto& [piece, id] : file["model"]["vocab"].items()) pieces.at(id.get<size_t>()) = piece;
   std::vector<int32_t> kinds(pieces.size(), 1);
@@ -193,7 +196,8 @@ TEST(Tokenizer, GgufMetadataGivesTheIdsOfTokenizerJson) {
 }
 
 TEST(Tokenizer, GgufErrorsNameTheKey) {
-  expect_contains(error_of([] { through_gguf(base_file(), "gpt2", "dbrx"); }), "tokenizer.ggml.pre is \"dbrx\"");
+  expect_contains(error_of([] { through_gguf(base_file(), "gpt2", "dbrx"); }),
+                  "tokenizer.ggml.pre is \"dbrx\"");
   expect_contains(error_of([] { through_gguf(base_file(), "rwkv", ""); }), "known are gpt2 and llama");
 }
 
@@ -205,9 +209,7 @@ TEST(Tokenizer, AStreamNeverBreaksACharacter) {
   for (const int32_t id : tokenizer->encode(text)) {
     const std::string part = stream.feed(id);
     // What is shown ends with a whole character, or with bytes that can never be part of one.
-    if (!part.empty() && static_cast<unsigned char>(part.back()) >= 0xc0) {
-      EXPECT_EQ(part.back(), '\xff');
-    }
+    if (!part.empty() && static_cast<unsigned char>(part.back()) >= 0xc0) { EXPECT_EQ(part.back(), '\xff'); }
     all += part;
   }
   EXPECT_EQ(all, text.substr(0, text.size() - 2));

@@ -10,12 +10,14 @@ namespace {
 
 std::string some_text(size_t words) {
   std::mt19937 random(9);
-  const std::vector<std::string> parts = {"the", "there", "other", "and", "hand", "a", "naïve", "日本", "12", "aaa", "!", "..."};
+  const std::vector<std::string> parts = {"the",   "there", "other", "and", "hand", "a",
+                                          "naïve", "日本",  "12",    "aaa", "!",    "..."};
   std::string text;
   for (size_t i = 0; i < words; ++i) {
     text += parts[(random() % 8) * (random() % 2) + random() % 4];
     if (random() % 3 == 0) {
-      for (size_t letters = 1 + random() % 5; letters > 0; --letters) text += static_cast<char>('a' + random() % 6);
+      for (size_t letters = 1 + random() % 5; letters > 0; --letters)
+        text += static_cast<char>('a' + random() % 6);
     }
     text += random() % 9 ? " " : "\n\n ";
   }
@@ -152,7 +154,8 @@ TEST(TrainCharacters, IdsFollowTheOrderOfCodePointsAndOtherCharactersAreErrors) 
   ASSERT_EQ(tokenizer->size(), 7);
   EXPECT_EQ(tokenizer->encode("\n abzé😀"), (Ids{0, 1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(tokenizer->decode(Ids{6, 0, 5}), "😀\né");
-  expect_contains(error_of([&] { tokenizer->encode("abc"); }), "the character \"c\" is not in its vocabulary");
+  expect_contains(error_of([&] { tokenizer->encode("abc"); }),
+                  "the character \"c\" is not in its vocabulary");
   const Folder folder;
   tokenizer->save(folder.path());
   const auto again = load_tokenizer(folder.path());

@@ -12,14 +12,14 @@ TEST(Unicode, ValidPrefixStopsAtTheFirstBrokenByte) {
   EXPECT_EQ(valid_utf8_prefix(""), 0u);
   EXPECT_EQ(valid_utf8_prefix("plain text longer than eight"), 28u);
   EXPECT_EQ(valid_utf8_prefix("日本語\xe6\x97"), 9u);
-  for (const char* broken : {"\x80", "\xc0\xaf", "\xc1\x81", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                             "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
+  for (const char* broken : {"\x80", "\xc0\xaf", "\xc1\x81", "\xe0\x80\x80", "\xed\xa0\x80",
+                             "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
     EXPECT_EQ(valid_utf8_prefix(std::string("aaaaaaaaaa") + broken), 10u);
 }
 
 TEST(Unicode, UnfinishedSuffixCountsOnlyWhatCanBecomeACharacter) {
-  for (const char* whole : {"", "a", "é", "日", "😀", "a\x80", "a\x80\x80\x80", "a\xff", "\xc0", "\xed\xa0", "\xe0\x80",
-                            "\xf4\x90", "\xf0\x80\x80", "\xf5\x80"})
+  for (const char* whole : {"", "a", "é", "日", "😀", "a\x80", "a\x80\x80\x80", "a\xff", "\xc0", "\xed\xa0",
+                            "\xe0\x80", "\xf4\x90", "\xf0\x80\x80", "\xf5\x80"})
     EXPECT_EQ(unfinished_suffix(whole), 0u) << quote(whole);
   EXPECT_EQ(unfinished_suffix("a\xc3"), 1u);
   EXPECT_EQ(unfinished_suffix("a\xe6"), 1u);
@@ -35,7 +35,8 @@ TEST(Unicode, NfcEqualsThatOfUtf8procOnValidText) {
   for (int round = 0; round < 3000; ++round) {
     std::string text;
     for (size_t i = random() % 20; i > 0; --i) {
-      const char32_t ranges[] = {0x41, 0xc0, 0x300, 0x300, 0x1100, 0x1161, 0xac00, 0x1e00, 0x3040, 0xf900, 0x3030, 0x4e00, 0xd780, 0xff01, 0x2f8, 0x3099};
+      const char32_t ranges[] = {0x41,   0xc0,   0x300,  0x300,  0x1100, 0x1161, 0xac00, 0x1e00,
+                                 0x3040, 0xf900, 0x3030, 0x4e00, 0xd780, 0xff01, 0x2f8,  0x3099};
       append_utf8(text, ranges[random() % 16] + random() % 64);
     }
     utf8proc_uint8_t* expected = nullptr;
@@ -48,7 +49,10 @@ TEST(Unicode, NfcEqualsThatOfUtf8procOnValidText) {
 }
 
 TEST(Unicode, NfcKeepsBrokenBytesAndComposesAroundThem) {
-  EXPECT_EQ(to_nfc("e\u0301\xff" "a\u0300\xe2\x82"), "é\xff" "à\xe2\x82");
+  EXPECT_EQ(to_nfc("e\u0301\xff"
+                   "a\u0300\xe2\x82"),
+            "é\xff"
+            "à\xe2\x82");
   EXPECT_EQ(to_nfc(std::string("nul\0e\u0301", 7)), std::string("nul\0é", 6));
 }
 

@@ -24,7 +24,8 @@ INTARSIA_INLINE T to_integer(R x) {
   constexpr bool is_signed = T(-1) < T(0);
   constexpr int bits = sizeof(T) * 8 - is_signed;
   constexpr R above = static_cast<R>(uint64_t{1} << (bits - 1)) * 2, below = is_signed ? -above : R(0);
-  constexpr T most = static_cast<T>(~uint64_t{0} >> (64 - bits)), least = is_signed ? static_cast<T>(-most - 1) : T(0);
+  constexpr T most = static_cast<T>(~uint64_t{0} >> (64 - bits)),
+              least = is_signed ? static_cast<T>(-most - 1) : T(0);
   if (x != x) return 0;
   return x >= above ? most : x <= below ? least : static_cast<T>(x);
 }
@@ -33,7 +34,8 @@ template <class T>
 void to_f32(const void* xs, float* y, int64_t n) {
   const T* x = static_cast<const T*>(xs);
   if constexpr (is_half<T>)
-    for_lanes<Float>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { Float::load(x + i, lanes).store(y + i, lanes); });
+    for_lanes<Float>(
+        n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { Float::load(x + i, lanes).store(y + i, lanes); });
   else
     for (int64_t i = 0; i < n; i++) y[i] = static_cast<float>(x[i]);
 }
@@ -41,7 +43,8 @@ template <class T>
 void from_f32(const float* x, void* ys, int64_t n) {
   T* y = static_cast<T*>(ys);
   if constexpr (is_half<T>)
-    for_lanes<Float>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { Float::load(x + i, lanes).store(y + i, lanes); });
+    for_lanes<Float>(
+        n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { Float::load(x + i, lanes).store(y + i, lanes); });
   else if constexpr (is_real<T>)
     for (int64_t i = 0; i < n; i++) y[i] = static_cast<T>(x[i]);
   else
@@ -71,8 +74,8 @@ void to_f64(const void* xs, double* y, int64_t n) {
   }
 }
 
-// The f32 from which rounding on to 16 bits gives what rounding the double at once would: rounded to odd, as in
-// Boldo & Melquiond 2008.
+// The f32 from which rounding on to 16 bits gives what rounding the double at once would: rounded to odd, as
+// in Boldo & Melquiond 2008.
 INTARSIA_INLINE float round_to_odd(double x) {
   const float nearest = static_cast<float>(x);
   if (static_cast<double>(nearest) == x || x != x) return nearest;

@@ -7,13 +7,16 @@ namespace {
 
 template <class Wide>
 INTARSIA_INLINE Wide reciprocal_root(Wide mean_square, double eps) {
-  if constexpr (sizeof(Wide) == 8) return 1 / __builtin_sqrt(mean_square + eps);
-  else return 1 / __builtin_sqrtf(mean_square + static_cast<float>(eps));
+  if constexpr (sizeof(Wide) == 8)
+    return 1 / __builtin_sqrt(mean_square + eps);
+  else
+    return 1 / __builtin_sqrtf(mean_square + static_cast<float>(eps));
 }
 
 // y = x rstd w with rstd = 1 / sqrt(mean(x^2) + eps)
 template <class T>
-void rms_norm(const void* xs, const void* weight, void* ys, void* rstds, int64_t rows, int64_t d, double eps) {
+void rms_norm(const void* xs, const void* weight, void* ys, void* rstds, int64_t rows, int64_t d,
+              double eps) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
   const Wide* w = static_cast<const Wide*>(weight);
@@ -35,8 +38,8 @@ void rms_norm(const void* xs, const void* weight, void* ys, void* rstds, int64_t
 
 // With g = dy w: dx = rstd (g - x rstd^2 mean(g x)); dw += dy x rstd
 template <class T>
-void rms_norm_backward(const void* xs, const void* weight, const void* rstds, const void* dys, void* dxs, void* dws,
-                       int64_t rows, int64_t d) {
+void rms_norm_backward(const void* xs, const void* weight, const void* rstds, const void* dys, void* dxs,
+                       void* dws, int64_t rows, int64_t d) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
   const Wide* w = static_cast<const Wide*>(weight);
@@ -51,9 +54,8 @@ void rms_norm_backward(const void* xs, const void* weight, const void* rstds, co
     };
     if (dxs) {
       T* dx = static_cast<T*>(dxs) + row * d;
-      const Wide dot = total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-        return g(i, lanes) * V::load(x + i, lanes);
-      });
+      const Wide dot = total<V>(
+          d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return g(i, lanes) * V::load(x + i, lanes); });
       const V pull = dot / static_cast<Wide>(d) * rstd * rstd;
       for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
         ((g(i, lanes) - V::load(x + i, lanes) * pull) * V(rstd)).store(dx + i, lanes);
@@ -78,7 +80,8 @@ void layer_norm(const void* xs, const void* weight, const void* biases, void* ys
     const T* x = static_cast<const T*>(xs) + row * d;
     T* y = static_cast<T*>(ys) + row * d;
     const Wide mean =
-        total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return V::load(x + i, lanes); }) / static_cast<Wide>(d);
+        total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return V::load(x + i, lanes); }) /
+        static_cast<Wide>(d);
     const Wide square = total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
       const V v = V::load(x + i, lanes, static_cast<float>(mean)) - V(mean);
       return v * v;
@@ -97,8 +100,8 @@ void layer_norm(const void* xs, const void* weight, const void* biases, void* ys
 
 // With g = dy w and z = (x - mean) rstd: dx = rstd (g - mean(g) - z mean(g z)); dw += dy z; db += dy
 template <class T>
-void layer_norm_backward(const void* xs, const void* weight, const void* means, const void* rstds, const void* dys,
-                         void* dxs, void* dws, void* dbs, int64_t rows, int64_t d) {
+void layer_norm_backward(const void* xs, const void* weight, const void* means, const void* rstds,
+                         const void* dys, void* dxs, void* dws, void* dbs, int64_t rows, int64_t d) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
   const Wide* w = static_cast<const Wide*>(weight);
@@ -111,12 +114,15 @@ void layer_norm_backward(const void* xs, const void* weight, const void* means, 
       const V v = V::load(dy + i, lanes);
       return w ? v * V::load(w + i, lanes) : v;
     };
-    auto z = [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return (V::load(x + i, lanes) - V(mean)) * V(rstd); };
+    auto z = [&](int64_t i, auto lanes)
+                 INTARSIA_LAMBDA { return (V::load(x + i, lanes) - V(mean)) * V(rstd); };
     if (dxs) {
       T* dx = static_cast<T*>(dxs) + row * d;
       const Wide count = static_cast<Wide>(d);
       const V mean_g = total<V>(d, g) / count;
-      const V mean_gz = total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return g(i, lanes) * z(i, lanes); }) / count;
+      const V mean_gz =
+          total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return g(i, lanes) * z(i, lanes); }) /
+          count;
       for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
         ((g(i, lanes) - mean_g - z(i, lanes) * mean_gz) * V(rstd)).store(dx + i, lanes);
       });
@@ -134,8 +140,8 @@ void layer_norm_backward(const void* xs, const void* weight, const void* means, 
 
 // (a, b) -> (a cos - b sin, a sin + b cos) for each pair; features beyond the pairs are copied.
 template <class T>
-void rope(const void* xs, int64_t x_stride, void* ys, int64_t heads, int64_t d, const void* cosines, const void* sines,
-          int64_t pairs, bool interleaved, bool inverse) {
+void rope(const void* xs, int64_t x_stride, void* ys, int64_t heads, int64_t d, const void* cosines,
+          const void* sines, int64_t pairs, bool interleaved, bool inverse) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
   const Wide *cos = static_cast<const Wide*>(cosines), *sin = static_cast<const Wide*>(sines);

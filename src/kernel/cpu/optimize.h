@@ -37,7 +37,9 @@ void sgd(float* w, const float* g, float* m, uint16_t* shadow, int64_t n, const 
 using Words = Float::Unsigned;
 
 // The high and the low half of the products a * b, lane by lane.
-struct Product { Words high, low; };
+struct Product {
+  Words high, low;
+};
 INTARSIA_INLINE Product multiply(Words a, uint32_t b) {
   typedef uint64_t Wide __attribute__((vector_size(sizeof(Words))));
   const Words odd = (Words)((Wide)a >> 32), factor = Words{} + b;
@@ -52,13 +54,15 @@ INTARSIA_INLINE Product multiply(Words a, uint32_t b) {
   const Wide odd_product = (Wide)odd * ((Wide)factor & 0xffffffff);
 #endif
   const Wide upper = Wide{} + 0xffffffff00000000;
-  return {(Words)((even_product >> 32) | (odd_product & upper)), (Words)((even_product & ~upper) | (odd_product << 32))};
+  return {(Words)((even_product >> 32) | (odd_product & upper)),
+          (Words)((even_product & ~upper) | (odd_product << 32))};
 }
 
 // Word 0 of philox(seed, stream, index + lane); random.cpp has the same rounds for one counter.
 INTARSIA_INLINE Words philox_words(uint64_t seed, uint64_t stream, uint64_t index) {
   Words low;
-  for (int lane = 0; lane < Float::width; lane++) low[lane] = static_cast<uint32_t>(index) + static_cast<uint32_t>(lane);
+  for (int lane = 0; lane < Float::width; lane++)
+    low[lane] = static_cast<uint32_t>(index) + static_cast<uint32_t>(lane);
   const Words carry = (Words)(low < static_cast<uint32_t>(index));  // all ones where the low word ran over
   Words c0 = low, c1 = Words{} + static_cast<uint32_t>(index >> 32);
   c1 -= carry;

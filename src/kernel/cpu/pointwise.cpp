@@ -6,7 +6,8 @@
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {
 
-#define POINTWISE(NAME, INPUTS, ...) constexpr auto formula_##NAME = [] INPUTS INTARSIA_LAMBDA { return __VA_ARGS__; };
+#define POINTWISE(NAME, INPUTS, ...) \
+  constexpr auto formula_##NAME = [] INPUTS INTARSIA_LAMBDA { return __VA_ARGS__; };
 #include "op/pointwise.inl"
 #undef POINTWISE
 
@@ -20,8 +21,10 @@ template <class F>
 void fill(PointwiseSlots& slots, Formula number, const F& f) {
   const int i = static_cast<int>(number);
   slots.formula[i] = simd::kernel_of(f);
-  if constexpr (simd::inputs_of<F>() == 1) slots.in_place[i] = in_place<F>;
-  else slots.in_place[i] = nullptr;
+  if constexpr (simd::inputs_of<F>() == 1)
+    slots.in_place[i] = in_place<F>;
+  else
+    slots.in_place[i] = nullptr;
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ double sum(const void* xs, int64_t n) {
   double result = 0;
   for (int64_t first = 0; first < n; first += sum_block) {
     const int64_t count = n - first < sum_block ? n - first : sum_block;
-    result += total<V>(count, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return V::load(x + first + i, lanes); });
+    result +=
+        total<V>(count, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return V::load(x + first + i, lanes); });
   }
   return result;
 }
@@ -36,8 +37,10 @@ double sum_of_squares(const void* xs, int64_t n) {
 
 template <bool most, class V>
 INTARSIA_INLINE V better(V a, V b) {
-  if constexpr (most) return max(a, b);
-  else return min(a, b);
+  if constexpr (most)
+    return max(a, b);
+  else
+    return min(a, b);
 }
 
 template <class T, bool most>
@@ -53,7 +56,8 @@ INTARSIA_INLINE typename Element<T>::Wide extreme_of(const T* x, int64_t n) {
   }
   for (; i + V::width <= n; i += V::width) a = better<most>(a, V::load(x + i));
   if constexpr (V::width > 1)
-    if (i < n) b = better<most>(b, V::load(x + i, Partial{static_cast<int>(n - i)}, static_cast<float>(worst)));
+    if (i < n)
+      b = better<most>(b, V::load(x + i, Partial{static_cast<int>(n - i)}, static_cast<float>(worst)));
   Wide lanes[V::width];
   better<most>(a, b).store(lanes);
   Wide best = lanes[0];
@@ -64,7 +68,8 @@ INTARSIA_INLINE typename Element<T>::Wide extreme_of(const T* x, int64_t n) {
 template <class T>
 void extreme(const void* xs, int64_t n, bool most, void* wide) {
   const T* x = static_cast<const T*>(xs);
-  *static_cast<typename Element<T>::Wide*>(wide) = most ? extreme_of<T, true>(x, n) : extreme_of<T, false>(x, n);
+  *static_cast<typename Element<T>::Wide*>(wide) =
+      most ? extreme_of<T, true>(x, n) : extreme_of<T, false>(x, n);
 }
 
 template <class T>
@@ -87,7 +92,8 @@ int64_t argmax(const void* xs, int64_t n) {
 
 // acc = join(acc, row) for each row in order, a strip of columns at a time that stays in registers.
 template <class T, class Join>
-INTARSIA_INLINE void join_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d, Join join) {
+INTARSIA_INLINE void join_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t d,
+                               Join join) {
   using V = typename Element<T>::V;
   constexpr int strip = 8;
   auto* acc = static_cast<typename Element<T>::Wide*>(accs);
@@ -97,7 +103,8 @@ INTARSIA_INLINE void join_rows(const void* xs, int64_t stride, int64_t rows, voi
     V sums[strip];
     for (int k = 0; k < strip; k++) sums[k] = V::load(acc + column + k * V::width);
     for (int64_t row = 0; row < rows; row++)
-      for (int k = 0; k < strip; k++) sums[k] = join(sums[k], V::load(x + row * stride + column + k * V::width));
+      for (int k = 0; k < strip; k++)
+        sums[k] = join(sums[k], V::load(x + row * stride + column + k * V::width));
     for (int k = 0; k < strip; k++) sums[k].store(acc + column + k * V::width);
   }
   for_lanes<V>(d - column, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
@@ -114,8 +121,10 @@ void sum_rows(const void* xs, int64_t stride, int64_t rows, void* accs, int64_t 
 
 template <class T>
 void extreme_rows(const void* xs, int64_t stride, int64_t rows, bool most, void* accs, int64_t d) {
-  if (most) join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return max(a, b); });
-  else join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return min(a, b); });
+  if (most)
+    join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return max(a, b); });
+  else
+    join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return min(a, b); });
 }
 
 template <class T>

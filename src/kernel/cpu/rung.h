@@ -1,6 +1,7 @@
-// First include of every file in kernel/cpu. The build compiles such a file once per rung, with -DINTARSIA_RUNG=avx2
-// and the rung's machine flags. Everything but the fill_* function lives in an unnamed namespace and no std template is
-// instantiated: a vector-compiled weak symbol could otherwise be linked into the base path (a test runs nm).
+// First include of every file in kernel/cpu. The build compiles such a file once per rung, with
+// -DINTARSIA_RUNG=avx2 and the rung's machine flags. Everything but the fill_* function lives in an unnamed
+// namespace and no std template is instantiated: a vector-compiled weak symbol could otherwise be linked into
+// the base path (a test runs nm).
 #pragma once
 #ifndef INTARSIA_RUNG
 #error "compile with -DINTARSIA_RUNG=<name>"

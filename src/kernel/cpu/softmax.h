@@ -24,10 +24,12 @@ INTARSIA_INLINE typename Element<T>::Wide row_maximum(const T* x, int64_t d) {
 
 // The sum of e^(x - shift) over a row.
 template <class T>
-INTARSIA_INLINE typename Element<T>::Wide sum_of_exponentials(const T* x, typename Element<T>::Wide shift, int64_t d) {
+INTARSIA_INLINE typename Element<T>::Wide sum_of_exponentials(const T* x, typename Element<T>::Wide shift,
+                                                              int64_t d) {
   using V = typename Element<T>::V;
   const auto lowest = static_cast<typename V::Scalar>(-__builtin_inff());
-  return total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return exp(V::load(x + i, lanes, lowest) - V(shift)); });
+  return total<V>(d, [&](int64_t i, auto lanes)
+                         INTARSIA_LAMBDA { return exp(V::load(x + i, lanes, lowest) - V(shift)); });
 }
 
 template <class T>
@@ -49,7 +51,8 @@ void softmax(const void* xs, void* ys, int64_t rows, int64_t d) {
         return v;
       });
       const V factor = 1 / sum;
-      for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { (V::load(e + i, lanes) * factor).store(y + i, lanes); });
+      for_lanes<V>(d, [&](int64_t i, auto lanes)
+                          INTARSIA_LAMBDA { (V::load(e + i, lanes) * factor).store(y + i, lanes); });
     };
     if constexpr (sizeof(T) == sizeof(Wide)) {
       through(y);
@@ -85,8 +88,10 @@ template <class T>
 INTARSIA_INLINE typename Element<T>::Wide log_sum_exp(const T* x, int64_t d) {
   using V = typename Element<T>::V;
   const auto shift = row_maximum(x, d);
-  if constexpr (V::width == 1) return shift + ::log(sum_of_exponentials(x, shift, d));
-  else return shift + ::logf(sum_of_exponentials(x, shift, d));
+  if constexpr (V::width == 1)
+    return shift + ::log(sum_of_exponentials(x, shift, d));
+  else
+    return shift + ::logf(sum_of_exponentials(x, shift, d));
 }
 
 template <class T>
@@ -96,7 +101,8 @@ void log_softmax(const void* xs, void* ys, int64_t rows, int64_t d) {
     const T* x = static_cast<const T*>(xs) + row * d;
     T* y = static_cast<T*>(ys) + row * d;
     const V lse = log_sum_exp(x, d);
-    for_lanes<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { (V::load(x + i, lanes) - lse).store(y + i, lanes); });
+    for_lanes<V>(
+        d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { (V::load(x + i, lanes) - lse).store(y + i, lanes); });
   }
 }
 
@@ -135,17 +141,16 @@ void cross_entropy(const void* xs, const int64_t* target, void* losses, void* ls
     if (smoothing == 0) continue;
     // In differences from lse, so that large logits do not cancel.
     const V shift = *lse;
-    const Wide sum = total<V>(d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-      return shift - V::load(x + i, lanes, *lse);
-    });
+    const Wide sum = total<V>(
+        d, [&](int64_t i, auto lanes) INTARSIA_LAMBDA { return shift - V::load(x + i, lanes, *lse); });
     const Wide s = static_cast<Wide>(smoothing);
     *loss = (1 - s) * *loss + s * (sum / static_cast<Wide>(d));
   }
 }
 
 template <class T>
-void cross_entropy_backward(const void* xs, const int64_t* target, const void* lses, const void* dlosses, void* dxs,
-                            int64_t rows, int64_t d, int64_t ignore, double smoothing) {
+void cross_entropy_backward(const void* xs, const int64_t* target, const void* lses, const void* dlosses,
+                            void* dxs, int64_t rows, int64_t d, int64_t ignore, double smoothing) {
   using V = typename Element<T>::V;
   using Wide = typename Element<T>::Wide;
   const Wide others = static_cast<Wide>(smoothing / static_cast<double>(d));
