@@ -55,7 +55,7 @@ int64_t ConfigKeys::integer(const char* key, int64_t low, int64_t high, std::opt
     refuse(fmt::format("{} is {}, expected a whole number", key, quote(found->dump(), 40)));
   // Above the largest int64: any value that is out of range does.
   const bool huge = found && found->is_number_unsigned() && found->get<uint64_t>() > uint64_t{INT64_MAX};
-  const int64_t value = huge ? INT64_MAX : found ? found->get<int64_t>() : *otherwise;
+  const int64_t value = huge ? INT64_MAX : found ? found->get<int64_t>() : otherwise.value_or(0);
   if (value < low || value > high)
     refuse(fmt::format("{} is {}, expected {} to {}", key, found ? found->dump() : std::to_string(value), low,
                        high));
@@ -68,7 +68,7 @@ double ConfigKeys::number(const char* key, double low, double high, std::optiona
   if (!found && !otherwise) refuse(fmt::format("has no \"{}\"", key));
   if (found && !found->is_number())
     refuse(fmt::format("{} is {}, expected a number", key, quote(found->dump(), 40)));
-  const double value = found ? found->get<double>() : *otherwise;
+  const double value = found ? found->get<double>() : otherwise.value_or(0);
   if (!(value >= low && value <= high))
     refuse(fmt::format("{} is {}, expected {} to {}", key, value, low, high));
   state_->resolved[key] = value;
@@ -87,9 +87,7 @@ bool ConfigKeys::flag(const char* key, bool otherwise) {
 std::string ConfigKeys::text(const char* key, std::initializer_list<const char*> choices,
                              const char* otherwise) {
   const Json* found = find(key);
-  const std::string value = !found               ? otherwise
-                            : found->is_string() ? found->get<std::string>()
-                                                 : found->dump();
+  std::string value = !found ? otherwise : found->is_string() ? found->get<std::string>() : found->dump();
   const bool known = std::any_of(choices.begin(), choices.end(), [&](const char* c) { return value == c; });
   if (!known) {
     std::string expected;
