@@ -48,7 +48,7 @@ def make_safetensors():
     tensors = {f"t.{dtype}": torch_values((3, 5), dtype) for dtype in [*numpy_types, "bf16"]}
     tensors["scalar"] = torch_values((), "f32")
     tensors["none"] = torch_values((0, 4), "f32")
-    safetensors.torch.save_file(tensors, here / "types.safetensors", metadata={"format": "pt", "note": "caf\u00e9"})
+    safetensors.torch.save_file(tensors, here / "types.safetensors", metadata={"note": "caf\u00e9"})  # one: their order is random
     sharded = here / "sharded"
     sharded.mkdir(exist_ok=True)
     names = [f"model-{i:05}-of-00002.safetensors" for i in (1, 2)]
