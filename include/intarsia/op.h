@@ -13,11 +13,11 @@
 
 namespace intarsia {
 
-// ---- pointwise, with NumPy's broadcasting; one line each in op/pointwise.inl
+// ---- pointwise, with NumPy's broadcasting; one line each in intarsia/pointwise.inl
 #define POINTWISE1(NAME, A, ...) Tensor NAME(const Tensor& A);
 #define POINTWISE2(NAME, A, B, ...) Tensor NAME(const Tensor& A, const Tensor& B);
 #define POINTWISE3(NAME, A, B, C, ...) Tensor NAME(const Tensor& A, const Tensor& B, const Tensor& C);
-#include "op/pointwise.inl"
+#include "intarsia/pointwise.inl"
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }

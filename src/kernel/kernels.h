@@ -12,7 +12,7 @@
 namespace intarsia::kernel {
 
 // ---- elementwise
-// A Formula is a line of op/pointwise.inl: Formula::add (formula.h).
+// A Formula is a line of intarsia/pointwise.inl: Formula::add (formula.h).
 int arity(Formula);
 // x = f(x) on a row of f32, for formulas of one input.
 auto activation(Formula) -> void (*)(float* row, int64_t count);

@@ -1,5 +1,5 @@
-// The part of map() that is the same for every formula (include/intarsia/map.h).
-#include "intarsia/map.h"
+// The part of map() that is the same for every formula (include/intarsia/array_map.h).
+#include "intarsia/array_map.h"
 
 #include <string_view>
 

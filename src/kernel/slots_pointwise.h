@@ -1,4 +1,4 @@
-// Range kernels of the pointwise formulas (op/pointwise.inl).
+// Range kernels of the pointwise formulas (intarsia/pointwise.inl).
 #pragma once
 #include "intarsia/pointwise_kernel.h"
 #include "kernel/formula.h"

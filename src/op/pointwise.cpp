@@ -1,4 +1,4 @@
-// The pointwise operations as functions of tensors; their formulas are the lines of pointwise.inl.
+// The pointwise operations as functions of tensors; their formulas are the lines of intarsia/pointwise.inl.
 #include "kernel/formula.h"
 #include "op/record.h"
 
@@ -93,6 +93,6 @@ Tensor operator+(const Tensor& x, double term) {
   Tensor NAME(const Tensor& A, const Tensor& B, const Tensor& C) { \
     return apply(Formula::NAME, {&A, &B, &C});                     \
   }
-#include "op/pointwise.inl"
+#include "intarsia/pointwise.inl"
 
 }  // namespace intarsia

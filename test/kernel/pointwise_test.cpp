@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "arrays.h"
-#include "intarsia/map.h"
+#include "intarsia/array_map.h"
 
 INTARSIA_DECLARE_KERNEL(test_huber)
 

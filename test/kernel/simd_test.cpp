@@ -4,7 +4,7 @@
 #include "arrays.h"
 #include "core/threads.h"
 #include "intarsia/dual.h"
-#include "intarsia/map.h"
+#include "intarsia/array_map.h"
 
 INTARSIA_DECLARE_KERNEL(test_exp)
 INTARSIA_DECLARE_KERNEL(test_log)

@@ -46,7 +46,7 @@ std::vector<Line> lines() {
       {#NAME, 3,                                                                                        \
        [](const Values& v) { return evaluate([](auto A, auto B, auto C) { return __VA_ARGS__; }, v); }, \
        [](std::span<const Tensor> x) { return intarsia::NAME(x[0], x[1], x[2]); }});
-#include "op/pointwise.inl"
+#include "intarsia/pointwise.inl"
   return all;
 }
 

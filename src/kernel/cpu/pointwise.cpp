@@ -1,4 +1,4 @@
-// The formulas of op/pointwise.inl for one rung.
+// The formulas of intarsia/pointwise.inl for one rung.
 #include "intarsia/lambda_kernel.h"
 #include "kernel/cpu/rung.h"
 #include "kernel/slots_pointwise.h"
@@ -8,7 +8,7 @@ namespace {
 
 #define POINTWISE(NAME, INPUTS, ...) \
   constexpr auto formula_##NAME = [] INPUTS INTARSIA_LAMBDA { return __VA_ARGS__; };
-#include "op/pointwise.inl"
+#include "intarsia/pointwise.inl"
 #undef POINTWISE
 
 template <class F>
@@ -32,7 +32,7 @@ void fill(PointwiseSlots& slots, Formula number, const F& f) {
 void fill_pointwise(PointwiseSlots& slots);
 void fill_pointwise(PointwiseSlots& slots) {
 #define POINTWISE(NAME, ...) fill(slots, Formula::NAME, formula_##NAME);
-#include "op/pointwise.inl"
+#include "intarsia/pointwise.inl"
 #undef POINTWISE
 }
 
