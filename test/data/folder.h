@@ -19,6 +19,13 @@ inline std::filesystem::path golden(std::string_view name) {
   return std::filesystem::path(INTARSIA_SOURCE_DIR) / "test/golden/formats" / name;
 }
 
+// Larger data that tests use when it is there.
+inline std::filesystem::path data_folder() {
+  const char* chosen = std::getenv("INTARSIA_DATA");
+  return chosen ? std::filesystem::path(chosen)
+                : std::filesystem::path(INTARSIA_SOURCE_DIR) / "../shared/data";
+}
+
 // The text of the Error that f throws; empty (a failed expectation) if it throws none.
 template <class F>
 std::string error_of(F&& f) {

@@ -51,9 +51,7 @@ TEST(Llama2c, FindsEveryWeightInItsPlace) {
 }
 
 TEST(Llama2c, ReadsTheStoriesModel) {
-  const char* data = std::getenv("INTARSIA_DATA");
-  const std::filesystem::path folder = data ? data : INTARSIA_SOURCE_DIR "/../shared/data";
-  const std::filesystem::path path = folder / "stories260K/stories260K.bin";
+  const std::filesystem::path path = data_folder() / "stories260K/stories260K.bin";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
   const Llama2c model = read_llama2c(path);
   EXPECT_EQ(model.dim, 64);

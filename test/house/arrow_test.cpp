@@ -52,6 +52,7 @@ const std::map<std::string, std::string> public_headers = {
     {"map.h", "tensor"},
     {"tensor.h", "tensor"},
     {"op.h", "op"},
+    {"data.h", "data"},
     {"digits.h", "data"},
     {"tokenizer.h", "text"},
     {"model.h", "model"},

@@ -1,0 +1,9 @@
+#include "data/idx.h"
+
+#include "touch.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace intarsia;
+  fuzz::run(data, size, [](const auto& file) { return fuzz::touch(parse_idx(file)); });
+  return 0;
+}
