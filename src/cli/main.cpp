@@ -9,6 +9,7 @@
 #include "cli/completion.h"
 #include "cli/verbs.h"
 #include "core/format.h"
+#include "core/spelling.h"
 #include "intarsia/array.h"
 #include "intarsia/error.h"
 
@@ -20,31 +21,12 @@ constexpr int failed = 1;
 constexpr int wrong_usage = 2;
 constexpr int most_threads = 1024;
 
-// How many characters must be put in, taken out, changed or swapped with a neighbour to make one word the
-// other (optimal string alignment distance).
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); i++) {
-    for (size_t j = 0; j <= b.size(); j++) {
-      if (i == 0 || j == 0) {
-        d[i][j] = i + j;
-        continue;
-      }
-      const size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + change});
-      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-      if (swapped) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  }
-  return d[a.size()][b.size()];
-}
-
 // The verb that an unknown word is nearest to, if it is near.
 std::string nearest_verb(const CLI::App& app, const std::string& word) {
   std::string best;
   size_t least = 3;
   for (const CLI::App* verb : app.get_subcommands({})) {
-    const size_t away = distance(word, verb->get_name());
+    const size_t away = edit_distance(word, verb->get_name());
     if (away >= std::min(least, verb->get_name().size())) continue;
     least = away;
     best = verb->get_name();

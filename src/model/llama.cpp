@@ -1,5 +1,7 @@
 // LLaMA 1 to 3, SmolLM2, TinyLlama (Touvron et al. 2023; Grattafiori et al. 2024) and Mistral (Jiang et al.
 // 2023): rotary positions, grouped key/value heads, gated feed-forward layers, RMS norms before each.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "model/decoder.h"
@@ -118,7 +120,11 @@ std::unique_ptr<Model> make(const Architecture& architecture, const ConfigKeys& 
   const Config config{key, architecture.model_type == std::string_view("mistral")};
   if (config.num_attention_heads % config.num_key_value_heads)
     key.refuse("num_attention_heads is not a multiple of num_key_value_heads");
-  if (config.head_dim % 2) key.refuse("head_dim is odd, rotary positions need pairs");
+  if (config.head_dim % 2)
+    key.refuse(
+        fmt::format("head_dim (by default hidden_size / num_attention_heads) is {}, expected an even "
+                    "number, because rotary positions turn pairs",
+                    config.head_dim));
   return std::make_unique<Llama>(architecture, config, source);
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 // Nested values are parsed by recursion, so their depth is bounded.
 #define TOML_MAX_NESTED_VALUES 16
@@ -10,6 +9,7 @@
 #include <toml++/toml.h>
 
 #include "core/fail.h"
+#include "core/spelling.h"
 #include "data/file.h"
 
 namespace intarsia {
@@ -17,8 +17,8 @@ namespace intarsia {
 namespace {
 
 constexpr size_t largest_recipe = size_t{1} << 18;
-constexpr int most_dots =
-    500;  // in a line: each dot of a key nests a table, and tables are freed by recursion
+// In a line: each dot of a key nests a table, and tables are freed by recursion.
+constexpr int most_dots = 500;
 constexpr double most_samples = 0x1p42;  // so that tokens can be counted
 constexpr double billion = 1e9, quintillion = 1e18;
 
@@ -99,22 +99,6 @@ const RecipeField* find_field(std::string_view key) {
   return nullptr;
 }
 
-// Levenshtein's distance: letters to insert, remove or replace.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); i++) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); j++) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 // The key that an unknown one is likely meant to be; empty if none is near. In a table the bare name is
 // enough, unless the unknown one was dotted.
 std::string nearest_key(std::string_view unknown, bool dotted) {
@@ -124,8 +108,8 @@ std::string nearest_key(std::string_view unknown, bool dotted) {
   for (const RecipeField& field : fields) {
     const std::string_view key = field.key;
     const bool here = section_of(key) == section;
-    size_t distance = edit_distance(name.substr(0, 64), name_of(key));
-    if (!here) distance += edit_distance(section.substr(0, 64), section_of(key)) > 2 ? 1 : 0;
+    size_t distance = edit_distance(name, name_of(key));
+    if (!here) distance += edit_distance(section, section_of(key)) > 2 ? 1 : 0;
     if (distance < best) {
       best = distance;
       found = here && !dotted ? name_of(key) : key;
@@ -144,7 +128,7 @@ std::string nearest_key(std::string_view unknown, bool dotted) {
   std::string_view nearest;
   size_t best = std::max<size_t>(section.size() / 3, 2) + 1;
   for (const RecipeField& field : fields) {
-    const size_t distance = edit_distance(section.substr(0, 64), section_of(field.key));
+    const size_t distance = edit_distance(section, section_of(field.key));
     if (distance >= best) continue;
     best = distance;
     nearest = section_of(field.key);

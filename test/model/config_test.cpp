@@ -55,7 +55,9 @@ TEST(Config, ErrorsNameTheKeyWhatWasFoundAndWhatWasExpected) {
   EXPECT_EQ(with("num_key_value_heads", 3),
             "model config: num_attention_heads is not a multiple of num_key_value_heads");
   EXPECT_EQ(with("num_key_value_heads", 8), "model config: num_key_value_heads is 8, expected 1 to 4");
-  EXPECT_EQ(with("head_dim", 7), "model config: head_dim is odd, rotary positions need pairs");
+  EXPECT_EQ(with("head_dim", 7),
+            "model config: head_dim (by default hidden_size / num_attention_heads) is 7, expected an even "
+            "number, because rotary positions turn pairs");
   EXPECT_EQ(with("hidden_size", 18), "model config: has no \"head_dim\"");
   EXPECT_EQ(with("rms_norm_eps", -1), "model config: rms_norm_eps is -1, expected 0 to 1");
   EXPECT_EQ(with("hidden_act", "gelu"), "model config: hidden_act is \"gelu\", expected silu");
