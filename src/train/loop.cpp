@@ -217,8 +217,8 @@ class Run {
     while (state_.step < steps && !cancelled()) {
       step();
       const bool last = state_.step == steps;
+      const bool best = evaluation_due() && evaluate();  // first, so that the step's report shows it
       if (state_.step % recipe_.training.log_every == 0 || last) report_step();
-      const bool best = evaluation_due() && evaluate();
       if (sample_due() || (last && samples_wanted())) write_sample();
       if (last || best || due(recipe_.checkpoints.every)) save();
     }
