@@ -1,5 +1,6 @@
 // Copies between layouts and element types, filling, accumulation.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/threads.h"
@@ -258,7 +259,7 @@ Array dropout(const Array& x, double p, uint64_t seed, uint64_t stream, uint64_t
     fill(y, 0);
     return y;
   }
-  const auto threshold = static_cast<uint64_t>((1 - p) * 0x1p32 + 0.5);
+  const auto threshold = static_cast<uint64_t>(std::llround((1 - p) * 0x1p32));
   const void* from = source.raw();
   void* to = y.raw_mutable();
   parallel_for(x.size(), thread_grain / 4, [&](int64_t begin, int64_t end) {

@@ -75,7 +75,6 @@ template <int capacity>
 class RowCursor {
  public:
   RowCursor(const Walk<capacity>& walk, int64_t row) : walk_(walk) {
-    for (int k = 0; k < walk.arrays; k++) offset[k] = 0;
     for (int i = walk.rank - 2; i >= 0; i--) {
       index_[i] = row % walk.dim[i];
       row /= walk.dim[i];
@@ -90,7 +89,7 @@ class RowCursor {
       for (int k = 0; k < walk_.arrays; k++) offset[k] -= walk_.dim[i] * walk_.stride[k][i];
     }
   }
-  int64_t offset[capacity];
+  int64_t offset[capacity] = {};
 
  private:
   const Walk<capacity>& walk_;

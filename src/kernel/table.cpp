@@ -76,7 +76,7 @@ Cpu detect() {
   f.amx_int8 = seven.d >> 25 & 1;
   for (unsigned i = 0; i < 3; i++) {
     const Registers r = cpuid(0x80000002 + i);
-    std::memcpy(f.brand + 16 * i, &r, 16);
+    std::memcpy(f.brand + size_t{16} * i, &r, 16);
   }
   return f;
 }
