@@ -4,7 +4,7 @@
 #pragma once
 #include <type_traits>
 
-#include "intarsia/elementary.h"
+#include "intarsia/elementary_wide.h"
 
 namespace intarsia::simd {
 namespace {
@@ -174,6 +174,34 @@ INTARSIA_DUAL INTARSIA_INLINE auto normal_cdf(const Dual<V, A>& a) {
   const double one_over_root_two_pi = 0.39894228040143268;
   return chain<V, A>(normal_cdf(a.v), a, one_over_root_two_pi * exp(-0.5 * a.v * a.v));
 }
+INTARSIA_DUAL INTARSIA_INLINE auto sin(const Dual<V, A>& a) { return chain<V, A>(sin(a.v), a, cos(a.v)); }
+INTARSIA_DUAL INTARSIA_INLINE auto cos(const Dual<V, A>& a) { return chain<V, A>(cos(a.v), a, -sin(a.v)); }
+INTARSIA_DUAL INTARSIA_INLINE auto atan(const Dual<V, A>& a) {
+  return chain<V, A>(atan(a.v), a, 1 / (1 + a.v * a.v));
+}
+INTARSIA_DUAL INTARSIA_INLINE auto log1p(const Dual<V, A>& a) {
+  return chain<V, A>(log1p(a.v), a, 1 / (1 + a.v));
+}
+INTARSIA_DUAL INTARSIA_INLINE auto expm1(const Dual<V, A>& a) {
+  const V e = expm1(a.v);
+  return chain<V, A>(e, a, e + 1);
+}
+INTARSIA_DUAL INTARSIA_INLINE auto softplus(const Dual<V, A>& a) {
+  return chain<V, A>(softplus(a.v), a, sigmoid(a.v));
+}
+// To the base b x^(b - 1), 0 where b is 0; to the exponent x^b log(x), 0 where x is 0 and b is not negative.
+INTARSIA_DUALS INTARSIA_INLINE auto pow(const Dual<V, A>& a, const Dual<V, B>& b) {
+  const V power = pow(a.v, b.v);
+  const V to_base = select(b.v == 0, 0, b.v * pow(a.v, b.v - 1));
+  const V to_exponent = select((a.v == 0) & (b.v >= 0), 0, power * log(a.v));
+  return chain<V, A, B>(power, a, to_base, b, to_exponent);
+}
+INTARSIA_WITH_CONSTANTS(pow)
+// Steps have no derivative: they leave the dual numbers.
+INTARSIA_DUAL INTARSIA_INLINE V sign(const Dual<V, A>& a) { return sign(a.v); }
+INTARSIA_DUAL INTARSIA_INLINE V floor(const Dual<V, A>& a) { return floor(a.v); }
+INTARSIA_DUAL INTARSIA_INLINE V ceil(const Dual<V, A>& a) { return ceil(a.v); }
+INTARSIA_DUAL INTARSIA_INLINE V round(const Dual<V, A>& a) { return round(a.v); }
 INTARSIA_DUAL INTARSIA_INLINE auto relu(const Dual<V, A>& a) {
   return select(a.v <= 0, 0, a);
 }  // slope 0 at 0

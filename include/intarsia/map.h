@@ -3,10 +3,10 @@
 //
 //   Tensor y = map([](auto x) { return x * sigmoid(1.702 * x); }, x);
 //
-// The lambda may use + - * /, comparisons, select(condition, a, b), fma, min, max, abs, sqrt, rsqrt, exp,
-// log, tanh, sigmoid, erf, normal_cdf and relu, and may capture numbers by value. It runs with the
-// instruction set that its file is compiled for. To have it in all instruction sets, write it in a file of
-// its own,
+// The lambda may use + - * /, comparisons, select(condition, a, b), fma, min, max, abs, sqrt, rsqrt, pow,
+// exp, expm1, log, log1p, sin, cos, atan, tanh, erf, normal_cdf, sigmoid, softplus, relu, sign, floor, ceil
+// and round, and may capture numbers by value. It runs with the instruction set that its file is compiled
+// for. To have it in all instruction sets, write it in a file of its own,
 //
 //   #include <intarsia/lambda_kernel.h>
 //   INTARSIA_KERNEL(quick_gelu, (auto x), x * sigmoid(1.702 * x))

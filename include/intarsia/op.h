@@ -7,6 +7,7 @@
 #pragma once
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "intarsia/random.h"
 #include "intarsia/tensor.h"
@@ -23,9 +24,22 @@ inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
 inline Tensor operator-(const Tensor& x) { return neg(x); }
+Tensor pow(const Tensor& x, double exponent);
+Tensor clamp(const Tensor& x, double low, double high);
 Tensor operator*(const Tensor& x, double factor);
 Tensor operator+(const Tensor& x, double term);
 inline Tensor operator*(double factor, const Tensor& x) { return x * factor; }
+inline Tensor operator+(double term, const Tensor& x) { return x + term; }
+inline Tensor operator-(const Tensor& x, double term) { return x + -term; }
+inline Tensor operator-(double term, const Tensor& x) { return -x + term; }
+
+// Comparisons give bool tensors, without gradient. Integers are compared exactly.
+Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
+Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
 
 // ---- products
 // a [..., M, K] times b [..., K, N]; batch axes broadcast; a transposed view costs nothing.
@@ -36,20 +50,53 @@ enum class Activation { none, relu, silu, gelu, gelu_tanh };
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {},
               Activation activation = Activation::none);
 
+// Sums of products by Einstein's notation: einsum("bij,bkj->bik", a, b). Letters that both share and the
+// result keeps run in parallel; letters that the result lacks are summed over. A letter occurs once in each.
+Tensor einsum(std::string_view formula, const Tensor& a, const Tensor& b);
+Tensor outer(const Tensor& a, const Tensor& b);  // a [N], b [M]: a_i b_j [N, M]
+
 // ---- rows: over the last axis
 Tensor softmax(const Tensor& x);
 Tensor log_softmax(const Tensor& x);
-// The mean negative log-likelihood over targets that differ from `ignore`: logits [..., V], targets [...]
-// integers. Smoothing s mixes the target with the uniform distribution: (1 - s) nll + s mean_v(-log p_v).
+// x / sqrt(mean(x^2) + eps) * weight (Zhang & Sennrich 2019); weight [D] may be absent.
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps = 1e-5);
+// (x - mean) / sqrt(var + eps) * weight + bias (Ba et al. 2016); weight and bias [D] may be absent.
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+
+// ---- losses: one number, the mean over all elements unless said otherwise. The errors of the single
+// elements are pointwise operations: squared_error, absolute_error, huber_error, bce_error, kl_error,
+// hinge_error. The mean negative log-likelihood over targets that differ from `ignore`: logits [..., V],
+// targets [...] integers. Smoothing s mixes the target with the uniform distribution: (1 - s) nll + s
+// mean_v(-log p_v).
 struct CrossEntropy {
   int64_t ignore = -100;
   double smoothing = 0;
 };
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, CrossEntropy options = {});
-// x / sqrt(mean(x^2) + eps) * weight (Zhang & Sennrich 2019); weight [D] may be absent.
-Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps = 1e-5);
-// (x - mean) / sqrt(var + eps) * weight + bias (Ba et al. 2016); weight and bias [D] may be absent.
-Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+Tensor mse_loss(const Tensor& x, const Tensor& target);
+Tensor mae_loss(const Tensor& x, const Tensor& target);
+// Quadratic up to an error of delta, linear beyond (Huber 1964).
+Tensor huber_loss(const Tensor& x, const Tensor& target, double delta = 1);
+// Binary cross entropy of sigmoid(logits) with targets in [0, 1].
+Tensor bce_with_logits(const Tensor& logits, const Tensor& target);
+// KL(p || q) from log q and p, summed over all but the first axis, mean over the first.
+Tensor kl_loss(const Tensor& log_q, const Tensor& p);
+// -log_p[target] for log_p [..., V], targets [...]; mean over targets that differ from `ignore`.
+Tensor nll_loss(const Tensor& log_p, const Tensor& targets, int64_t ignore = -100);
+// max(0, 1 - target * score), targets -1 or 1.
+Tensor hinge_loss(const Tensor& scores, const Tensor& target);
+// a . b / (|a| |b|) over the last axis, each norm at least eps.
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, double eps = 1e-8);
+// 1 - cosine where the target is 1, max(0, cosine - margin) where it is -1; targets [...] for a, b [..., D].
+Tensor cosine_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin = 0);
+// max(0, |anchor - positive| - |anchor - negative| + margin) over the last axis; 1e-6 is added to each
+// difference, as PyTorch does (Schroff et al. 2015).
+Tensor triplet_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative, double margin = 1);
+// Connectionist temporal classification (Graves et al. 2006): -log p(target) summed over all alignments,
+// divided by the target's length, mean over the batch. log_p [B, T, V], targets [B, S], steps [B] up to T and
+// lengths [B] up to S (integers). Infinite, with gradient 0, where no alignment fits.
+Tensor ctc_loss(const Tensor& log_p, const Tensor& targets, const Tensor& steps, const Tensor& lengths,
+                int64_t blank = 0);
 
 // ---- tokens and positions
 // Rows of w [V, D] for ids [...] (i32 or i64): [..., D]. w may be quantized.
@@ -79,28 +126,68 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOpt
 Tensor attention(const Tensor& q, std::span<const Array> k_blocks, std::span<const Array> v_blocks,
                  int64_t block, int64_t keys, AttentionOptions options = {});
 
+// A list of axis numbers; negative ones count from the end.
+using Axes = Shape;
+
 // ---- shape: views where possible
 Tensor reshape(const Tensor& x, const Shape& shape);  // one -1 is inferred
 Tensor transpose(const Tensor& x, int axis0 = -2, int axis1 = -1);
-Tensor permute(const Tensor& x, std::initializer_list<int> axes);
+Tensor permute(const Tensor& x, const Axes& axes);
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step = 1);
 Tensor concat(std::span<const Tensor> parts, int axis);
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor gather(const Tensor& x, int axis, const Tensor& index);  // as torch.gather: index has x's rank
+// x [..., at index: + source, ...]: as torch.scatter_add, index and source have x's rank and one shape.
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+Tensor index_select(const Tensor& x, int axis, const Tensor& ids);  // slices of x, ids [n]
+Tensor flip(const Tensor& x, const Axes& axes);
+Tensor roll(const Tensor& x, int64_t shift, int axis);  // element i moves to i + shift, around the end
+Tensor repeat(const Tensor& x, const Shape& times);     // x beside itself; as torch.Tensor.repeat
+// Elements added before and behind along an axis: a value, or x mirrored at its ends (each end once), or its
+// end elements repeated.
+enum class PadMode { constant, reflect, replicate };
+Tensor pad(const Tensor& x, int axis, int64_t before, int64_t behind, PadMode mode = PadMode::constant,
+           double value = 0);
+// The last two axes with zeros above (tril) or below (triu) the diagonal that starts at column `diagonal`.
+Tensor tril(const Tensor& x, int64_t diagonal = 0);
+Tensor triu(const Tensor& x, int64_t diagonal = 0);
+Tensor masked_fill(const Tensor& x, const Tensor& mask, double value);  // value where the mask is not 0
+Tensor one_hot(const Tensor& ids, int64_t classes, DType dtype = DType::f32);  // [..., classes]
 Tensor contiguous(const Tensor& x);
 Tensor cast(const Tensor& x, DType dtype);
 
 // ---- reductions: over the given axes (none given: all); keep leaves axes of length 1
-Tensor sum(const Tensor& x, std::initializer_list<int> axes = {}, bool keep = false);
-Tensor mean(const Tensor& x, std::initializer_list<int> axes = {}, bool keep = false);
+Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor prod(const Tensor& x, const Axes& axes = {}, bool keep = false);
 // Ties share the gradient.
-Tensor max(const Tensor& x, std::initializer_list<int> axes = {}, bool keep = false);
+Tensor max(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor min(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor logsumexp(const Tensor& x, const Axes& axes = {}, bool keep = false);
+// sum((x - mean)^2) / (n - correction), and its root, whose gradient is 0 where it is 0.
+Tensor variance(const Tensor& x, const Axes& axes = {}, bool keep = false, double correction = 1);
+Tensor standard_deviation(const Tensor& x, const Axes& axes = {}, bool keep = false, double correction = 1);
+// (sum |x|^p)^(1/p), for p = infinity the greatest |x|; the gradient is 0 where it is 0.
+Tensor norm(const Tensor& x, double p = 2, const Axes& axes = {}, bool keep = false);
+// Along one axis.
+Tensor cumsum(const Tensor& x, int axis);
+Tensor cumprod(const Tensor& x, int axis);
 Tensor argmax(const Tensor& x, int axis = -1);  // i64, the first of equals; no gradient
 struct Sorted {
   Tensor values, indices;
 };
 Sorted topk(const Tensor& x, int64_t k);                // last axis, descending, equals by index
 Sorted sort(const Tensor& x, bool descending = false);  // last axis, stable
+
+Sorted cummax(const Tensor& x, int axis);  // the greatest so far and where it stands, the latest of equals
+// The different values of integers x, ascending; for each element of x the place of its value; how often each
+// occurs. All i64.
+struct Unique {
+  Tensor values, inverse, counts;
+};
+Unique unique(const Tensor& x);
+Tensor bincount(const Tensor& ids,
+                int64_t least = 0);  // how often 0, 1, 2 ... occur, `least` numbers or more
 
 // ---- random
 // Keeps each element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of

@@ -30,6 +30,9 @@ Array contiguous(const Array& x);              // x itself if it already is
 Array cast(const Array& x, DType dtype);       // x itself if it already is and contiguous
 void accumulate(Array& into, const Array& x);  // into += x, same shape, contiguous float `into`
 void fill(Array& x, double value);
+// a OP b with broadcasting, a bool array; integers are compared exactly, a float beside an integer in f64.
+enum class Comparison { equal, not_equal, less, less_equal, greater, greater_equal };
+Array compare(Comparison, const Array& a, const Array& b, const char* op);
 Array dropout(const Array& x, double p, uint64_t seed, uint64_t stream, uint64_t index);
 
 // ---- products
@@ -86,14 +89,32 @@ Array embedding(const Array& w, const Array& ids_i64);
 Array embedding_backward(const Shape& w, const Array& ids_i64, const Array& dy, DType dtype);  // fixed order
 Array gather(const Array& x, int axis, const Array& index_i64);
 Array gather_backward(const Shape& x, int axis, const Array& index_i64, const Array& dy);
+// The slices of x along `axis` whose numbers are ids [n], and back: added in the order of the ids.
+Array take(const Array& x, int axis, const Array& ids_i64);
+Array take_backward(const Shape& x, int axis, const Array& ids_i64, const Array& dy);
 
 // ---- reductions; bit i of `axes` says that axis i is reduced. Results keep x's rank (length 1 there).
 enum class Reduction { sum, mean, max, min };
 Array reduce(Reduction, const Array& x, unsigned axes, DType out);
-Array max_backward(const Array& x, const Array& y, const Array& dy, unsigned axes);  // ties share
+Array extreme_backward(const Array& x, const Array& y, const Array& dy, unsigned axes);  // ties share
+// The product in f64, and dx[i] = dy times the product of the others, right for zeros too.
+Array product(const Array& x, unsigned axes, DType out);
+Array product_backward(const Array& x, const Array& dy, unsigned axes);
 Array argmax(const Array& x, int axis);  // i64, rank kept with length 1
 void sort(const Array& x, bool descending, int64_t keep, Array& values,
           Array& indices_i64);  // last axis, stable
+
+// ---- scans along an axis, f64 inside
+Array cumulative_sum(const Array& x, int axis, bool reverse);
+Array cumulative_product(const Array& x, int axis);
+Array cumulative_product_backward(const Array& x, const Array& dy, int axis);
+// The greatest so far and its place (i64), the latest of equals; a NaN stays.
+Array cumulative_max(const Array& x, int axis, Array& indices_i64);
+
+// ---- CTC: -log p(target | log_p) in f64 [B] for log_p [B, T, V], targets [B, S], steps and lengths [B]
+// (i64). With `gradient`, also weight[b] (f64) times the derivative to log_p; zero where no path fits.
+Array ctc(const Array& log_p, const Array& targets, const Array& steps, const Array& lengths, int64_t blank,
+          const Array* weight, Array* gradient);
 
 // ---- optimizers: several tensors in one pass; fixed order
 double sum_of_squares(std::span<const Array> x);  // f64 result

@@ -259,7 +259,7 @@ Array reduce(Reduction r, const Array& x, unsigned axes, DType out) {
   return cast(y, out);
 }
 
-Array max_backward(const Array& x, const Array& y, const Array& dy, unsigned axes) {
+Array extreme_backward(const Array& x, const Array& y, const Array& dy, unsigned axes) {
   float_slot(x.dtype(), "max");
   const DType wide = wide_of(x.dtype());
   const Array ordered = cast(reduced_last(x, axes), wide), top = cast(y, wide), gradient = cast(dy, wide);
@@ -274,6 +274,64 @@ Array max_backward(const Array& x, const Array& y, const Array& dy, unsigned axe
       share_gradient(ordered.data<float>(), top.data<float>(), gradient.data<float>(),
                      dx.mutable_data<float>(), rows, n);
   }
+  return restore(cast(dx, x.dtype()), x.shape(), axes);
+}
+
+namespace {
+
+template <class T>
+void multiply_rows(const T* x, T* y, int64_t rows, int64_t n) {
+  parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      double total = 1;
+      for (int64_t i = 0; i < n; i++) total *= static_cast<double>(x[row * n + i]);
+      y[row] = static_cast<T>(total);
+    }
+  });
+}
+
+// The product of the others is what stands before times what stands behind.
+template <class T>
+void multiply_others(const T* x, const T* dy, T* dx, int64_t rows, int64_t n) {
+  parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const T* from = x + row * n;
+      T* to = dx + row * n;
+      double before = 1, behind = static_cast<double>(dy[row]);
+      for (int64_t i = 0; i < n; i++) {
+        to[i] = static_cast<T>(before);
+        before *= static_cast<double>(from[i]);
+      }
+      for (int64_t i = n - 1; i >= 0; i--) {
+        to[i] = static_cast<T>(static_cast<double>(to[i]) * behind);
+        behind *= static_cast<double>(from[i]);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Array product(const Array& x, unsigned axes, DType out) {
+  const Array ordered = cast(reduced_last(x, axes), wide_of(x.dtype()));
+  Array y = Array::empty(reduced_shape(x.shape(), axes), ordered.dtype());
+  const int64_t rows = y.size(), n = rows ? x.size() / rows : 0;
+  if (ordered.dtype() == DType::f64)
+    multiply_rows(ordered.data<double>(), y.mutable_data<double>(), rows, n);
+  else
+    multiply_rows(ordered.data<float>(), y.mutable_data<float>(), rows, n);
+  return cast(y, out);
+}
+
+Array product_backward(const Array& x, const Array& dy, unsigned axes) {
+  const DType wide = wide_of(x.dtype());
+  const Array ordered = cast(reduced_last(x, axes), wide), gradient = cast(dy, wide);
+  const int64_t rows = gradient.size(), n = rows ? x.size() / rows : 0;
+  Array dx = Array::empty(ordered.shape(), wide);
+  if (wide == DType::f64)
+    multiply_others(ordered.data<double>(), gradient.data<double>(), dx.mutable_data<double>(), rows, n);
+  else
+    multiply_others(ordered.data<float>(), gradient.data<float>(), dx.mutable_data<float>(), rows, n);
   return restore(cast(dx, x.dtype()), x.shape(), axes);
 }
 

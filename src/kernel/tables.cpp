@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/threads.h"
+#include "kernel/axis.h"
 #include "kernel/kernels.h"
 #include "kernel/strided.h"
 #include "kernel/table.h"
@@ -177,6 +178,55 @@ Array gather_backward(const Shape& x, int axis, const Array& index, const Array&
       scatter_add(dx.mutable_data<double>(), i, gradient.data<double>(), picks);
     else
       scatter_add(dx.mutable_data<float>(), i, gradient.data<float>(), picks);
+  }
+  return cast(dx, dy.dtype());
+}
+
+Array take(const Array& x, int axis, const Array& ids) {
+  const int64_t* id = ids.data<int64_t>();
+  const int64_t count = ids.size();
+  check_ids(id, count, x.dim(axis), "take");
+  const Array source = contiguous(x);
+  Shape shape = x.shape();
+  shape[axis] = count;
+  Array y = Array::empty(shape, x.dtype());
+  const AxisView from(x.shape(), axis);
+  const int64_t bytes = from.inner * info(x.dtype()).bytes;
+  const char* read = static_cast<const char*>(source.raw());
+  char* write = static_cast<char*>(y.raw_mutable());
+  parallel_for(from.outer * count, row_grain(from.inner), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++)
+      std::memcpy(write + i * bytes, read + (i / count * from.length + id[i % count]) * bytes,
+                  static_cast<size_t>(bytes));
+  });
+  return y;
+}
+
+namespace {
+template <class Wide>
+void add_taken(Wide* dx, const int64_t* id, const Wide* dy, const AxisView& from, const AxisView& to) {
+  for_columns(from, [&](int64_t first, int64_t width) {
+    const int64_t outer = first / (from.length * from.inner), column = first % from.inner;
+    for (int64_t k = 0; k < from.length; k++)
+      for (int64_t j = 0; j < width; j++)
+        dx[(outer * to.length + id[k]) * to.inner + column + j] += dy[first + k * from.inner + j];
+  });
+}
+}  // namespace
+
+Array take_backward(const Shape& x, int axis, const Array& ids, const Array& dy) {
+  const int64_t* id = ids.data<int64_t>();
+  check_ids(id, ids.size(), x[axis], "take");
+  const DType wide = wide_of(dy.dtype());
+  const Array gradient = cast(dy, wide);
+  Array dx = Array::empty(x, wide);
+  zero(dx);
+  if (dy.size() > 0) {
+    const AxisView from(dy.shape(), axis), to(x, axis);
+    if (wide == DType::f64)
+      add_taken(dx.mutable_data<double>(), id, gradient.data<double>(), from, to);
+    else
+      add_taken(dx.mutable_data<float>(), id, gradient.data<float>(), from, to);
   }
   return cast(dx, dy.dtype());
 }

@@ -28,9 +28,9 @@ Array value(Formula formula, std::initializer_list<const Tensor*> inputs, DType 
   return kernel::pointwise(formula, {x, count}, type);
 }
 
-Tensor apply(Formula formula, std::initializer_list<const Tensor*> inputs) {
+Tensor apply(Formula formula, std::initializer_list<const Tensor*> inputs, DType type) {
   const char* name = kernel::formula_names[static_cast<int>(formula)];
-  Array y = value(formula, inputs, result_type(inputs));
+  Array y = value(formula, inputs, type);
   // Sums pass the gradient on as it is: nothing need be kept.
   const bool keeps_nothing = formula == Formula::add || formula == Formula::sub || formula == Formula::neg;
   if (keeps_nothing)
@@ -59,11 +59,10 @@ Tensor apply(Formula formula, std::initializer_list<const Tensor*> inputs) {
   });
 }
 
-// A number beside a tensor does not widen its type and is not rounded to it.
-Array scalar(double number, DType beside) {
-  Array s = Array::empty({}, beside == DType::f64 ? DType::f64 : DType::f32);
-  kernel::fill(s, number);
-  return s;
+// A function of steps: its derivative is zero or does not exist.
+Tensor step(Formula formula, const Tensor& x) {
+  const char* name = kernel::formula_names[static_cast<int>(formula)];
+  return nondifferentiable(name, value(formula, {&x}, result_type({&x})), {&x});
 }
 
 }  // namespace
@@ -85,14 +84,30 @@ Tensor operator+(const Tensor& x, double term) {
                 [](const Array& dy, Gradients& dx) { dx.add(0, dy); });
 }
 
+Tensor pow(const Tensor& x, double exponent) {
+  require_float("pow", "x", x);
+  const Tensor e = scalar(exponent, x.dtype());
+  return apply(Formula::pow, {&x, &e}, x.dtype());
+}
+
+Tensor clamp(const Tensor& x, double low, double high) {
+  require_float("clamp", "x", x);
+  const Tensor least = scalar(low, x.dtype()), most = scalar(high, x.dtype());
+  return apply(Formula::clamp, {&x, &least, &most}, x.dtype());
+}
+
 #define POINTWISE1(NAME, A, ...) \
-  Tensor NAME(const Tensor& A) { return apply(Formula::NAME, {&A}); }
-#define POINTWISE2(NAME, A, B, ...) \
-  Tensor NAME(const Tensor& A, const Tensor& B) { return apply(Formula::NAME, {&A, &B}); }
-#define POINTWISE3(NAME, A, B, C, ...)                             \
-  Tensor NAME(const Tensor& A, const Tensor& B, const Tensor& C) { \
-    return apply(Formula::NAME, {&A, &B, &C});                     \
+  Tensor NAME(const Tensor& A) { return apply(Formula::NAME, {&A}, result_type({&A})); }
+#define POINTWISE2(NAME, A, B, ...)                               \
+  Tensor NAME(const Tensor& A, const Tensor& B) {                 \
+    return apply(Formula::NAME, {&A, &B}, result_type({&A, &B})); \
   }
+#define POINTWISE3(NAME, A, B, C, ...)                                    \
+  Tensor NAME(const Tensor& A, const Tensor& B, const Tensor& C) {        \
+    return apply(Formula::NAME, {&A, &B, &C}, result_type({&A, &B, &C})); \
+  }
+#define STEP1(NAME, A, ...) \
+  Tensor NAME(const Tensor& A) { return step(Formula::NAME, A); }
 #include "intarsia/pointwise.inl"
 
 }  // namespace intarsia

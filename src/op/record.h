@@ -21,6 +21,15 @@ inline DType promote(DType a, DType b) {
   return DType::f32;
 }
 
+// What elements of a float type are computed in.
+inline DType wide_type(DType type) { return type == DType::f64 ? DType::f64 : DType::f32; }
+// A number beside a tensor, neither rounded to its type nor widening it.
+inline Array scalar(double number, DType beside) {
+  Array s = Array::empty({}, wide_type(beside));
+  kernel::fill(s, number);
+  return s;
+}
+
 inline void require_float(const char* op, const char* argument, const Tensor& x) {
   if (!is_float(x.dtype()))
     fail("{}: {} has type {}, expected a float type", op, argument, info(x.dtype()).name);
@@ -28,6 +37,11 @@ inline void require_float(const char* op, const char* argument, const Tensor& x)
 inline void require_rank(const char* op, const char* argument, const Tensor& x, int least) {
   if (x.rank() < least)
     fail("{}: {} has shape {}, expected at least {} axes", op, argument, x.shape().text(), least);
+}
+inline void require_same_shape(const char* op, const char* argument, const Tensor& x, const char* other,
+                               const Tensor& y) {
+  if (x.shape() != y.shape())
+    fail("{}: {} has shape {}, expected {}, as {}", op, argument, x.shape().text(), y.shape().text(), other);
 }
 // A vector that belongs to the last axis of x.
 inline void require_last_axis(const char* op, const char* argument, const Tensor& v, const char* owner,
@@ -37,10 +51,10 @@ inline void require_last_axis(const char* op, const char* argument, const Tensor
          x.dim(-1), owner, x.shape().text());
 }
 // An axis counted from the front; negative ones count from the end.
-inline int axis_of(const char* op, int axis, int rank) {
-  const int a = axis < 0 ? axis + rank : axis;
+inline int axis_of(const char* op, int64_t axis, int rank) {
+  const int64_t a = axis < 0 ? axis + rank : axis;
   if (a < 0 || a >= rank) fail("{}: axis {} is outside an array of {} axes", op, axis, rank);
-  return a;
+  return static_cast<int>(a);
 }
 // Integer ids as i64; each must lie in [0, bound) or equal `also`.
 Array checked_ids(const char* op, const char* argument, const Tensor& ids, int64_t bound,

@@ -1,4 +1,4 @@
-// Operations on the last axis: softmax, losses, normalization.
+// Operations on the last axis: softmax, normalization.
 #include "op/record.h"
 
 namespace intarsia {
@@ -19,41 +19,6 @@ Tensor log_softmax(const Tensor& x) {
   return record(tag::log_softmax, y, {&x}, [y = Saved(y)](const Array& dy, Gradients& dx) {
     dx.add(0, kernel::log_softmax_backward(*y, dy));
   });
-}
-
-Tensor cross_entropy(const Tensor& logits, const Tensor& targets, CrossEntropy options) {
-  require_float("cross_entropy", "logits", logits);
-  require_rank("cross_entropy", "logits", logits, 1);
-  const int64_t classes = logits.dim(-1);
-  const Shape rows(std::span<const int64_t>(logits.shape().begin(), logits.shape().end() - 1));
-  if (targets.shape() != rows)
-    fail("cross_entropy: targets have shape {}, expected {}, the axes of logits {} before the last",
-         targets.shape().text(), rows.text(), logits.shape().text());
-  const int64_t count = rows.count();
-  const Array ids =
-      checked_ids("cross_entropy", "targets", targets, classes, options.ignore).reshape({count});
-  const Array flat = kernel::contiguous(logits.array()).reshape({count, classes});
-  const kernel::CrossEntropyRows result = kernel::cross_entropy(flat, ids, options.ignore, options.smoothing);
-
-  int64_t counted = 0;
-  for (int64_t id : ids.span<int64_t>()) counted += id != options.ignore;
-  // In f64 and in order: the loss is compared between runs, and this loop is short.
-  double total = 0;
-  const Array losses = kernel::cast(result.loss, DType::f64);
-  for (double loss : losses.span<double>()) total += loss;
-  const double scale = counted ? 1.0 / static_cast<double>(counted) : 0;
-  Array y = Array::empty({}, result.loss.dtype());
-  kernel::fill(y, total * scale);
-
-  return record(tag::cross_entropy, y, {&logits},
-                [flat = Saved(flat), ids, lse = result.lse, scale, options, shape = logits.shape()](
-                    const Array& dy, Gradients& dx) {
-                  Array weight = Array::empty({flat->dim(0)}, lse.dtype());
-                  kernel::fill(weight, scale * Tensor(dy).item());
-                  Array g = kernel::cross_entropy_backward(*flat, ids, lse, weight, options.ignore,
-                                                           options.smoothing);
-                  dx.add(0, g.reshape(shape));
-                });
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {

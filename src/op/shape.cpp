@@ -13,12 +13,11 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
 
 Tensor contiguous(const Tensor& x) { return x.array().contiguous() ? x : reshape(x, x.shape()); }
 
-Tensor permute(const Tensor& x, std::initializer_list<int> axes) {
-  if (static_cast<int>(axes.size()) != x.rank())
-    fail("permute: {} axes given for x {}", axes.size(), x.shape().text());
+Tensor permute(const Tensor& x, const Axes& axes) {
+  if (axes.rank() != x.rank()) fail("permute: {} axes given for x {}", axes.rank(), x.shape().text());
   Shape shape, strides, inverse = x.shape();
   unsigned seen = 0;
-  for (int given : axes) {
+  for (int64_t given : axes) {
     const int axis = axis_of("permute", given, x.rank());
     if (seen >> axis & 1) fail("permute: axis {} occurs twice", axis);
     seen |= 1u << axis;

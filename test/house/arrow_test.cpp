@@ -46,6 +46,7 @@ const std::map<std::string, std::string> public_headers = {
     {"random.h", "core"},
     {"simd.h", "kernel"},
     {"elementary.h", "kernel"},
+    {"elementary_wide.h", "kernel"},
     {"dual.h", "kernel"},
     {"pointwise.inl", "kernel"},
     {"array_map.h", "kernel"},

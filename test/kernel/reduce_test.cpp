@@ -108,11 +108,12 @@ TEST(Reduce, TheGradientOfMaxIsSharedByEquals) {
     for (DType type : float_types) {
       const Array x = from_doubles({1, 5, 5, 2, 9, 3}, {2, 3}, type), dy = from_doubles({4, 8}, {2, 1}, type);
       const Array y = kernel::reduce(Reduction::max, x, 2, type);
-      EXPECT_EQ(doubles(kernel::max_backward(x, y, dy, 2)), (Vector{0, 2, 2, 0, 8, 0}));
+      EXPECT_EQ(doubles(kernel::extreme_backward(x, y, dy, 2)), (Vector{0, 2, 2, 0, 8, 0}));
       const Array turned = x.view({3, 2}, {1, 3});
       const Array dt = dy.view({1, 2}, {1, 1});
-      EXPECT_EQ(doubles(kernel::max_backward(turned, kernel::reduce(Reduction::max, turned, 1, type), dt, 1)),
-                (Vector{0, 0, 2, 8, 2, 0}));
+      EXPECT_EQ(
+          doubles(kernel::extreme_backward(turned, kernel::reduce(Reduction::max, turned, 1, type), dt, 1)),
+          (Vector{0, 0, 2, 8, 2, 0}));
     }
   });
 }

@@ -1,18 +1,14 @@
-// The cases of the walk: for each operation its inputs and its definition in f64, written out as loops.
+// The cases of the walk: for each operation its inputs and its definition in f64, written out as loops. Here
+// products, rows, tokens and shapes.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "op/walk.h"
+#include "op/definitions.h"
 
 namespace intarsia::walk::cases {
 
 namespace {
-using In = std::span<const Tensor>;
-using Defs = std::span<const Values>;
-
-size_t size(int64_t n) { return static_cast<size_t>(n); }
-
 // c[m, n] += a[m, k] b[k, n] at offsets, in f64.
 void multiply(const double* a, const double* b, double* c, int64_t m, int64_t k, int64_t n) {
   for (int64_t i = 0; i < m; i++)
@@ -99,20 +95,6 @@ void linear(Walk& w) {
              2});
 }
 
-namespace {
-Values softmax_rows(const Values& x, size_t width, bool logarithm) {
-  Values y(x.size());
-  for (size_t r = 0; r < x.size(); r += width) {
-    const double top = *std::max_element(&x[r], &x[r] + width);
-    double sum = 0;
-    for (size_t i = 0; i < width; i++) sum += std::exp(x[r + i] - top);
-    for (size_t i = 0; i < width; i++)
-      y[r + i] = logarithm ? x[r + i] - top - std::log(sum) : std::exp(x[r + i] - top) / sum;
-  }
-  return y;
-}
-}  // namespace
-
 void softmax(Walk& w) {
   for (int64_t width : {1, 7, 33})
     w.check({"softmax of " + std::to_string(width),
@@ -129,31 +111,6 @@ void log_softmax(Walk& w) {
              {true},
              [](In x) { return intarsia::log_softmax(x[0]); },
              [=](Defs x) { return softmax_rows(x[0], size(width), true); }});
-}
-
-void cross_entropy(Walk& w) {
-  for (double smoothing : {0.0, 0.1})
-    for (int64_t ignore : {int64_t{-100}, int64_t{2}})
-      w.check({"cross_entropy",
-               {w.normal({4, 5, 37}), w.integers({4, 5}, 37)},
-               {true, false},
-               [=](In x) {
-                 return intarsia::cross_entropy(x[0], x[1], {ignore, smoothing});
-               },
-               [=](Defs x) {
-                 const Values logp = softmax_rows(x[0], 37, true);
-                 double total = 0;
-                 int count = 0;
-                 for (int r = 0; r < 20; r++) {
-                   const auto target = static_cast<int64_t>(x[1][size(r)]);
-                   if (target == ignore) continue;
-                   count++;
-                   double all = 0;
-                   for (int i = 0; i < 37; i++) all -= logp[size(r * 37 + i)] / 37;
-                   total += -(1 - smoothing) * logp[size(r * 37 + target)] + smoothing * all;
-                 }
-                 return Values{total / count};
-               }});
 }
 
 void rms_norm(Walk& w) {
@@ -369,96 +326,6 @@ void cast(Walk& w) {
            {true},
            [](In x) { return intarsia::cast(x[0], DType::f64); },
            [](Defs x) { return x[0]; }});
-}
-
-void sum(Walk& w) {
-  w.check({"sum of all",
-           {w.normal({3, 5, 4})},
-           {true},
-           [](In x) { return intarsia::sum(x[0]); },
-           [](Defs x) { return Values{std::accumulate(x[0].begin(), x[0].end(), 0.0)}; },
-           4});
-  w.check({"sum over the middle",
-           {w.normal({3, 5, 4})},
-           {true},
-           [](In x) { return intarsia::sum(x[0], {1}, true); },
-           [](Defs x) {
-             Values y(12);
-             for (size_t i = 0; i < 60; i++) y[i / 20 * 4 + i % 4] += x[0][i];
-             return y;
-           }});
-}
-
-void mean(Walk& w) {
-  w.check({"mean over the ends",
-           {w.normal({3, 5, 4})},
-           {true},
-           [](In x) {
-             return intarsia::mean(x[0], {0, 2});
-           },
-           [](Defs x) {
-             Values y(5);
-             for (size_t i = 0; i < 60; i++) y[i / 4 % 5] += x[0][i] / 12;
-             return y;
-           },
-           4});
-}
-
-void max(Walk& w) {
-  w.check({"max over the last",
-           {w.normal({3, 5, 7})},
-           {true},
-           [](In x) { return intarsia::max(x[0], {-1}); },
-           [](Defs x) {
-             Values y;
-             for (size_t r = 0; r < 15; r++) y.push_back(*std::max_element(&x[0][r * 7], &x[0][r * 7] + 7));
-             return y;
-           }});
-}
-
-void argmax(Walk& w) {
-  w.check({"argmax",
-           {w.normal({3, 5, 4})},
-           {false},
-           [](In x) { return intarsia::argmax(x[0], 1); },
-           [](Defs x) {
-             Values y(12);
-             for (size_t a = 0; a < 3; a++)
-               for (size_t c = 0; c < 4; c++)
-                 for (size_t b = 0; b < 5; b++)
-                   if (x[0][(a * 5 + b) * 4 + c] > x[0][(a * 5 + static_cast<size_t>(y[a * 4 + c])) * 4 + c])
-                     y[a * 4 + c] = static_cast<double>(b);
-             return y;
-           }});
-}
-
-namespace {
-Values ordered(const Values& x, size_t width, size_t keep, bool descending) {
-  Values y;
-  for (size_t r = 0; r < x.size(); r += width) {
-    Values row(&x[r], &x[r] + width);
-    std::sort(row.begin(), row.end());
-    if (descending) std::reverse(row.begin(), row.end());
-    y.insert(y.end(), row.begin(), row.begin() + static_cast<std::ptrdiff_t>(keep));
-  }
-  return y;
-}
-}  // namespace
-
-void topk(Walk& w) {
-  w.check({"topk",
-           {w.normal({3, 11})},
-           {true},
-           [](In x) { return intarsia::topk(x[0], 4).values; },
-           [](Defs x) { return ordered(x[0], 11, 4, true); }});
-}
-
-void sort(Walk& w) {
-  w.check({"sort",
-           {w.normal({3, 11})},
-           {true},
-           [](In x) { return intarsia::sort(x[0]).values; },
-           [](Defs x) { return ordered(x[0], 11, 11, false); }});
 }
 
 void dropout(Walk& w) {

@@ -29,6 +29,7 @@ struct Line {
   int inputs;
   std::function<double(const Values&)> formula;
   std::function<Tensor(std::span<const Tensor>)> op;
+  bool steps = false;  // takes no gradient
 };
 
 std::vector<Line> lines() {
@@ -46,6 +47,9 @@ std::vector<Line> lines() {
       {#NAME, 3,                                                                                        \
        [](const Values& v) { return evaluate([](auto A, auto B, auto C) { return __VA_ARGS__; }, v); }, \
        [](std::span<const Tensor> x) { return intarsia::NAME(x[0], x[1], x[2]); }});
+#define STEP1(NAME, A, ...)                                                                                 \
+  all.push_back({#NAME, 1, [](const Values& v) { return evaluate([](auto A) { return __VA_ARGS__; }, v); }, \
+                 [](std::span<const Tensor> x) { return intarsia::NAME(x[0]); }, true});
 #include "intarsia/pointwise.inl"
   return all;
 }
@@ -53,14 +57,15 @@ std::vector<Line> lines() {
 // Inputs stay away from the poles of log, sqrt and division; signed inputs are drawn where the formula is
 // defined there.
 bool positive_only(const std::string& name) {
-  return name == "log" || name == "sqrt" || name == "rsqrt" || name == "div";
+  return name == "log" || name == "log1p" || name == "sqrt" || name == "rsqrt" || name == "div" ||
+         name == "pow" || name == "kl_error";
 }
 
 Case case_of(const Line& line, const std::vector<Shape>& shapes, Walk& walk) {
   Case c{line.name, {}, {}, line.op, {}};
   for (const Shape& shape : shapes) {
     c.inputs.push_back(positive_only(line.name) ? walk.uniform(shape, 0.3, 3) : walk.normal(shape));
-    c.smooth.push_back(!(std::string(line.name) == "where" && c.smooth.empty()));
+    c.smooth.push_back(!line.steps && !(std::string(line.name) == "where" && c.smooth.empty()));
   }
   Shape out = shapes[0];
   for (const Shape& shape : shapes) out = broadcast(out, shape, "test");
@@ -123,6 +128,33 @@ TEST(Pointwise, FormulasAgreeWithLibm) {
        }},
       {"swiglu", [=](const Values& v) { return v[0] * sigmoid(v[0]) * v[1]; }},
       {"geglu", [=](const Values& v) { return gelu(v[0]) * v[1]; }},
+      {"pow", [](const Values& v) { return std::pow(v[0], v[1]); }},
+      {"abs", [](const Values& v) { return std::fabs(v[0]); }},
+      {"expm1", [](const Values& v) { return std::expm1(v[0]); }},
+      {"log1p", [](const Values& v) { return std::log1p(v[0]); }},
+      {"sin", [](const Values& v) { return std::sin(v[0]); }},
+      {"cos", [](const Values& v) { return std::cos(v[0]); }},
+      {"atan", [](const Values& v) { return std::atan(v[0]); }},
+      {"erf", [](const Values& v) { return std::erf(v[0]); }},
+      {"softplus", [](const Values& v) { return std::log(1 + std::exp(v[0])); }},
+      {"clamp", [](const Values& v) { return std::min(std::max(v[0], v[1]), v[2]); }},
+      {"sign", [](const Values& v) { return v[0] > 0 ? 1.0 : -1.0; }},
+      {"floor", [](const Values& v) { return std::floor(v[0]); }},
+      {"ceil", [](const Values& v) { return std::ceil(v[0]); }},
+      {"round", [](const Values& v) { return std::nearbyint(v[0]); }},
+      {"squared_error", [](const Values& v) { return std::pow(v[0] - v[1], 2); }},
+      {"absolute_error", [](const Values& v) { return std::fabs(v[0] - v[1]); }},
+      {"huber_error",
+       [](const Values& v) {
+         const double e = std::fabs(v[0] - v[1]);
+         return e < v[2] ? e * e / 2 : v[2] * (e - v[2] / 2);
+       }},
+      {"bce_error",
+       [=](const Values& v) {
+         return -v[1] * std::log(sigmoid(v[0])) - (1 - v[1]) * std::log(1 - sigmoid(v[0]));
+       }},
+      {"kl_error", [](const Values& v) { return v[1] * (std::log(v[1]) - v[0]); }},
+      {"hinge_error", [](const Values& v) { return std::max(0.0, 1 - v[0] * v[1]); }},
       {"where", [](const Values& v) { return v[0] != 0 ? v[1] : v[2]; }},
       {"fma", [](const Values& v) { return std::fma(v[0], v[1], v[2]); }},
   };
