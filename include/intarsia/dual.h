@@ -143,7 +143,7 @@ INTARSIA_WITH_CONSTANTS(min)
 
 INTARSIA_DUAL INTARSIA_INLINE auto operator-(const Dual<V, A>& a) { return chain<V, A>(-a.v, a, -1); }
 INTARSIA_DUAL INTARSIA_INLINE auto abs(const Dual<V, A>& a) {
-  return chain<V, A>(abs(a.v), a, select(a.v == 0, 0, copysign(V(1), a.v)));
+  return chain<V, A>(abs(a.v), a, sign(a.v));
 }
 INTARSIA_DUAL INTARSIA_INLINE auto sqrt(const Dual<V, A>& a) {
   const V root = sqrt(a.v);

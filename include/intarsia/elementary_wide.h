@@ -183,10 +183,10 @@ INTARSIA_INLINE Double floor(Double x) { return ::floor(x.raw); }
 INTARSIA_INLINE Double ceil(Double x) { return ::ceil(x.raw); }
 INTARSIA_INLINE Double pow(Double x, Double y) { return ::pow(x.raw, y.raw); }
 
-// -1, 0 or 1; a NaN stays.
+// -1, 0 or 1; 0 for a NaN.
 template <Vector V>
 INTARSIA_INLINE V sign(V x) {
-  return select(x > 0, 1, select(x < 0, -1, x));
+  return select(x > 0, 1, select(x < 0, -1, 0));
 }
 
 }  // namespace

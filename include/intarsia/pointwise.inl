@@ -40,7 +40,7 @@ POINTWISE2(swiglu, gate, up, gate * sigmoid(gate) * up)                         
 POINTWISE2(geglu, gate, up, gate * normal_cdf(gate) * up)                                     // Shazeer 2020
 POINTWISE3(where, condition, a, b, select(condition != 0, a, b))
 POINTWISE3(fma, a, b, c, fma(a, b, c))                                                        // a b + c, rounded once
-POINTWISE3(clamp, x, low, high, select(x > high, high, select(x < low, select(low > high, high, low), x)))
+POINTWISE3(clamp, x, low, high, select(x > high, high, select(x < low, select(low > high, high, low), select(x == x, x, NAN))))
 STEP1(sign, x, sign(x))
 STEP1(floor, x, floor(x))
 STEP1(ceil, x, ceil(x))

@@ -186,17 +186,16 @@ Array restore(const Array& ordered, const Shape& shape, unsigned axes) {
   return y;
 }
 
-// The gradient of a maximum over rows of n: those equal to it share dy.
+// The gradient of a maximum over rows of n: those equal to it share dy. A NaN equals nothing: all get NaN.
 template <class S>
 void share_gradient(const S* x, const S* y, const S* dy, S* dx, int64_t rows, int64_t n) {
   parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const S* row = x + i * n;
-      auto greatest = [&](int64_t j) { return row[j] == y[i] || (std::isnan(y[i]) && std::isnan(row[j])); };
       int64_t count = 0;
-      for (int64_t j = 0; j < n; j++) count += greatest(j);
-      const S share = count ? dy[i] / static_cast<S>(count) : S(0);
-      for (int64_t j = 0; j < n; j++) dx[i * n + j] = greatest(j) ? share : S(0);
+      for (int64_t j = 0; j < n; j++) count += row[j] == y[i];
+      const S share = dy[i] / static_cast<S>(count), rest = count ? 0 : static_cast<S>(NAN);
+      for (int64_t j = 0; j < n; j++) dx[i * n + j] = row[j] == y[i] ? share : rest;
     }
   });
 }

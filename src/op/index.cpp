@@ -7,8 +7,8 @@ namespace {
 
 Tensor taken(const char* op, const Tensor& x, int axis, const Array& ids) {
   return record(op, kernel::take(x.array(), axis, ids), {&x},
-                [axis, ids, from = x.shape()](const Array& dy, Gradients& dx) {
-                  dx.add(0, kernel::take_backward(from, axis, ids, dy));
+                [axis, ids = Saved(ids), from = x.shape()](const Array& dy, Gradients& dx) {
+                  dx.add(0, kernel::take_backward(from, axis, *ids, dy));
                 });
 }
 
@@ -107,9 +107,9 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
   const Array sums = kernel::gather_backward(x.shape(), a, ids, kernel::cast(source.array(), x.dtype()));
   const Array terms[] = {x.array(), sums};
   return record(tag::scatter_add, kernel::pointwise(kernel::Formula::add, terms, x.dtype()), {&x, &source},
-                [a, ids](const Array& dy, Gradients& dx) {
+                [a, ids = Saved(ids)](const Array& dy, Gradients& dx) {
                   dx.add(0, dy);
-                  if (dx.needs(1)) dx.add(1, kernel::gather(dy, a, ids));
+                  if (dx.needs(1)) dx.add(1, kernel::gather(dy, a, *ids));
                 });
 }
 

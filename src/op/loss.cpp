@@ -30,11 +30,11 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, CrossEntropy o
   kernel::fill(y, total * scale);
 
   return record(tag::cross_entropy, y, {&logits},
-                [flat = Saved(flat), ids, lse = result.lse, scale, options, shape = logits.shape()](
-                    const Array& dy, Gradients& dx) {
+                [flat = Saved(flat), ids = Saved(ids), lse = result.lse, scale, options,
+                 shape = logits.shape()](const Array& dy, Gradients& dx) {
                   Array weight = Array::empty({flat->dim(0)}, lse.dtype());
                   kernel::fill(weight, scale * Tensor(dy).item());
-                  Array g = kernel::cross_entropy_backward(*flat, ids, lse, weight, options.ignore,
+                  Array g = kernel::cross_entropy_backward(*flat, *ids, lse, weight, options.ignore,
                                                            options.smoothing);
                   dx.add(0, g.reshape(shape));
                 });
@@ -145,10 +145,11 @@ Tensor ctc_loss(const Tensor& log_p, const Tensor& targets, const Tensor& steps,
   for (int64_t b = 0; b < batch; b++) total += losses.data<double>()[b] * weight.data<double>()[b];
   kernel::fill(y, total);
   return record(tag::ctc_loss, std::move(y), {&log_p},
-                [log_p = Saved(log_p), labels, times, counts, blank, weight](const Array& dy, Gradients& dx) {
+                [log_p = Saved(log_p), labels = Saved(labels), times = Saved(times), counts = Saved(counts),
+                 blank, weight](const Array& dy, Gradients& dx) {
                   Array gradient;
                   const Array scaled = kernel::cast((Tensor(weight) * Tensor(dy)).array(), DType::f64);
-                  kernel::ctc(*log_p, labels, times, counts, blank, &scaled, &gradient);
+                  kernel::ctc(*log_p, *labels, *times, *counts, blank, &scaled, &gradient);
                   dx.add(0, std::move(gradient));
                 });
 }

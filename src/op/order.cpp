@@ -27,9 +27,10 @@ Sorted ordered(const char* op, const Tensor& x, bool descending, int64_t k) {
   shape[-1] = k;
   Array values = Array::empty(shape, x.dtype()), indices = Array::empty(shape, DType::i64);
   kernel::sort(kernel::contiguous(x.array()), descending, k, values, indices);
-  Tensor v = record(op, std::move(values), {&x}, [indices, from = x.shape()](const Array& dy, Gradients& dx) {
-    dx.add(0, kernel::gather_backward(from, from.rank() - 1, indices, dy));
-  });
+  Tensor v = record(op, std::move(values), {&x},
+                    [indices = Saved(indices), from = x.shape()](const Array& dy, Gradients& dx) {
+                      dx.add(0, kernel::gather_backward(from, from.rank() - 1, *indices, dy));
+                    });
   return {std::move(v), Tensor(std::move(indices))};
 }
 
@@ -61,8 +62,8 @@ Sorted cummax(const Tensor& x, int axis) {
   const int a = axis_of(tag::cummax, axis, x.rank());
   Array indices, values = kernel::cumulative_max(x.array(), a, indices);
   Tensor v = record(tag::cummax, std::move(values), {&x},
-                    [a, indices, from = x.shape()](const Array& dy, Gradients& dx) {
-                      dx.add(0, kernel::gather_backward(from, a, indices, dy));
+                    [a, indices = Saved(indices), from = x.shape()](const Array& dy, Gradients& dx) {
+                      dx.add(0, kernel::gather_backward(from, a, *indices, dy));
                     });
   return {std::move(v), Tensor(std::move(indices))};
 }

@@ -107,9 +107,9 @@ Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep) {
     y = top + log(kernel::reduce(kernel::Reduction::sum, exp(in - top).array(), r.mask, in.dtype()));
   }
   return record(tag::logsumexp, kernel::cast(y.array(), x.dtype()).reshape(r.result), {&x},
-                [x = Saved(x), y = y.array(), most](const Array& dy, Gradients& dx) {
-                  const Tensor share = exp(Tensor(*x) - clamp(y, -most, INFINITY));
-                  dx.add(0, (share * Tensor(dy.reshape(y.shape()))).array());
+                [x = Saved(x), y = Saved(y), most](const Array& dy, Gradients& dx) {
+                  const Tensor share = exp(Tensor(*x) - clamp(*y, -most, INFINITY));
+                  dx.add(0, (share * Tensor(dy.reshape(y->shape()))).array());
                 });
 }
 
@@ -150,12 +150,13 @@ Tensor variance(const Tensor& x, const Axes& axes, bool keep, double correction)
 Tensor standard_deviation(const Tensor& x, const Axes& axes, bool keep, double correction) {
   const Moments m = moments(tag::standard_deviation, x, axes, keep, correction);
   const Tensor root = sqrt(m.variance);
-  return record(tag::standard_deviation, kernel::cast(root.array(), x.dtype()).reshape(m.r.result), {&x},
-                [x = Saved(x), root, mean = m.mean, divisor = m.divisor](const Array& dy, Gradients& dx) {
-                  const Tensor slope = Tensor(dy.reshape(mean.shape())) * (1 / divisor) / root;
-                  const Tensor zero = scalar(0, root.dtype());
-                  dx.add(0, (where(root, slope, zero) * (Tensor(*x) - Tensor(mean))).array());
-                });
+  return record(
+      tag::standard_deviation, kernel::cast(root.array(), x.dtype()).reshape(m.r.result), {&x},
+      [x = Saved(x), root = Saved(root), mean = m.mean, divisor = m.divisor](const Array& dy, Gradients& dx) {
+        const Tensor slope = Tensor(dy.reshape(mean.shape())) * (1 / divisor) / Tensor(*root);
+        const Tensor zero = scalar(0, mean.dtype());
+        dx.add(0, (where(*root, slope, zero) * (Tensor(*x) - Tensor(mean))).array());
+      });
 }
 
 Tensor norm(const Tensor& x, double p, const Axes& axes, bool keep) {
@@ -169,11 +170,11 @@ Tensor norm(const Tensor& x, double p, const Axes& axes, bool keep) {
   const Tensor total = kernel::reduce(kernel::Reduction::sum, powers.array(), r.mask, in.dtype());
   const Tensor y = p == 2 ? sqrt(total) : pow(total, 1 / p);
   return record(tag::norm, kernel::cast(y.array(), x.dtype()).reshape(r.result), {&x},
-                [x = Saved(x), y, p](const Array& dy, Gradients& dx) {
-                  const Tensor unit = Tensor(*x) / y;
+                [x = Saved(x), y = Saved(y), p](const Array& dy, Gradients& dx) {
+                  const Tensor unit = Tensor(*x) / Tensor(*y);
                   const Tensor slope = p == 2 ? unit : sign(unit) * pow(abs(unit), p - 1);
-                  const Tensor from = Tensor(dy.reshape(y.shape()));
-                  dx.add(0, where(y, slope * from, scalar(0, y.dtype())).array());
+                  const Tensor from = Tensor(dy.reshape(y->shape()));
+                  dx.add(0, where(*y, slope * from, scalar(0, y->dtype())).array());
                 });
 }
 

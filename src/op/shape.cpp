@@ -124,9 +124,10 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
            x.shape().text(), i);
   const Array ids = checked_ids("gather", "index", index, x.dim(a));
   Array y = kernel::gather(kernel::contiguous(x.array()), a, ids);
-  return record(tag::gather, std::move(y), {&x}, [a, ids, from = x.shape()](const Array& dy, Gradients& dx) {
-    dx.add(0, kernel::gather_backward(from, a, ids, dy));
-  });
+  return record(tag::gather, std::move(y), {&x},
+                [a, ids = Saved(ids), from = x.shape()](const Array& dy, Gradients& dx) {
+                  dx.add(0, kernel::gather_backward(from, a, *ids, dy));
+                });
 }
 
 Tensor cast(const Tensor& x, DType dtype) {

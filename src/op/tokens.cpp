@@ -30,9 +30,10 @@ Tensor embedding(const Tensor& w, const Tensor& ids) {
   const Array flat = wide.reshape({wide.size()});
   Array y = kernel::embedding(is_quantized(w.dtype()) ? w.array() : kernel::contiguous(w.array()), flat)
                 .reshape(shape);
-  return record(tag::embedding, y, {&w}, [flat, rows = w.shape()](const Array& dy, Gradients& dx) {
-    dx.add(0, kernel::embedding_backward(rows, flat, dy.reshape({flat.size(), rows[1]}), dx.dtype(0)));
-  });
+  return record(
+      tag::embedding, y, {&w}, [flat = Saved(flat), rows = w.shape()](const Array& dy, Gradients& dx) {
+        dx.add(0, kernel::embedding_backward(rows, *flat, dy.reshape({flat->size(), rows[1]}), dx.dtype(0)));
+      });
 }
 
 RopeTable rope_table(std::span<const double> frequencies, int64_t positions, bool interleaved,

@@ -192,7 +192,7 @@ TEST(Simd, RoundingIsExact) {
     EXPECT_EQ(value(sign, -3), -1);
     EXPECT_EQ(value(sign, 0x1p-120f), 1);
     EXPECT_EQ(value(sign, 0), 0);
-    EXPECT_TRUE(std::isnan(value(sign, NAN)));
+    EXPECT_EQ(value(sign, NAN), 0);
   });
 }
 
