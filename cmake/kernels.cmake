@@ -10,7 +10,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   list(APPEND INTARSIA_FLAGS_avx512bf16 -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 # Files that a rung compiles; the lower rungs fill the other slots.
-set(INTARSIA_KERNELS_avx512bf16 product attention measure)
+set(INTARSIA_KERNELS_avx512bf16 product attention measure convolution)
 
 # Compiles the files of src/kernel/cpu once per rung and adds the objects to `target`.
 function(intarsia_add_rungs target)

@@ -112,6 +112,65 @@ RopeTable rope_table(std::span<const double> frequencies, int64_t positions, boo
 // if interleaved, else (i, i + pairs). Token t of the batch stands at first + t.
 Tensor rope(const Tensor& x, const RopeTable& table, int64_t first = 0);
 
+// ---- convolution and pooling (op/convolution.cpp, op/pool.cpp): as PyTorch's functions of these names
+struct Size2 {  // of the two axes of an image
+  int64_t height, width;
+  Size2(int64_t both) : height(both), width(both) {}
+  Size2(int64_t h, int64_t w) : height(h), width(w) {}
+};
+struct Conv1d {
+  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
+  int64_t output_padding = 0;  // transposed only
+};
+struct Conv2d {
+  Size2 stride = 1, padding = 0, dilation = 1;
+  int64_t groups = 1;
+  Size2 output_padding = 0;  // transposed only: rows and columns more at the end
+};
+// x [N, C, H, W] correlated with w [O, C / groups, KH, KW], plus bias [O] if given: [N, O, YH, YW] with
+// YH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1.
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Conv2d& options = {});
+// The transpose of that map: x [N, C, H, W], w [C, O / groups, KH, KW], plus bias [O]: [N, O, YH, YW] with
+// YH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1.
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+                        const Conv2d& options = {});
+// The same along one axis: x [N, C, L], w [O, C / groups, K] (transposed: [C, O / groups, K]).
+Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Conv1d& options = {});
+Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+                        const Conv1d& options = {});
+
+// Over the last two axes. Stride 0 is the kernel's size; ceil keeps windows that reach over the end.
+struct Pool2d {
+  Size2 kernel = 2, stride = 0, padding = 0, dilation = 1;  // dilation: max_pool2d only
+  bool ceil = false;
+  bool count_padding = true;  // avg_pool2d: padding counts as pixels of value 0
+};
+struct Pool1d {
+  int64_t kernel = 2, stride = 0, padding = 0, dilation = 1;
+  bool ceil = false, count_padding = true;
+};
+Tensor max_pool2d(const Tensor& x, const Pool2d& options);
+Tensor avg_pool2d(const Tensor& x, const Pool2d& options);
+// Windows from floor(i H / height) to ceil((i + 1) H / height).
+Tensor adaptive_max_pool2d(const Tensor& x, Size2 size);
+Tensor adaptive_avg_pool2d(const Tensor& x, Size2 size);
+Tensor max_pool1d(const Tensor& x, const Pool1d& options);  // over the last axis
+Tensor avg_pool1d(const Tensor& x, const Pool1d& options);
+Tensor adaptive_max_pool1d(const Tensor& x, int64_t size);
+Tensor adaptive_avg_pool1d(const Tensor& x, int64_t size);
+// (x - mean) / sqrt(var + eps) * weight + bias over the channels and pixels of each group of each image (Wu &
+// He 2018); x [N, C, ...], weight and bias [C] may be absent.
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
+                  double eps = 1e-5);
+// The same over batch and pixels, a channel at a time (Ioffe & Szegedy 2015). Training takes the moments of x
+// and moves the running ones by `momentum` towards them (the variance unbiased); otherwise the running ones
+// are taken. Empty arrays of `running` are filled with 0 and 1 in f32 first.
+struct RunningMoments {
+  Array mean, variance;  // [C]
+};
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, RunningMoments& running,
+                  bool training, double momentum = 0.1, double eps = 1e-5);
+
 // ---- attention
 // softmax(q k^T scale) v, tiled, never storing the scores (Dao et al. 2022). q [B, Tq, H, d], k and v [B, Tk,
 // Hkv, d], H a multiple of Hkv; returns [B, Tq, H, d]. Causal: query i sees keys up to i + Tk - Tq. scale 0
@@ -186,8 +245,44 @@ struct Unique {
   Tensor values, inverse, counts;
 };
 Unique unique(const Tensor& x);
-Tensor bincount(const Tensor& ids,
-                int64_t least = 0);  // how often 0, 1, 2 ... occur, `least` numbers or more
+// How often 0, 1, 2 ... occur, `least` numbers or more.
+Tensor bincount(const Tensor& ids, int64_t least = 0);
+
+// ---- Fourier transforms (op/fourier.cpp): complex numbers are a trailing axis of 2, any length n
+// sum_j x_j exp(-2 pi i j k / n); x [..., n, 2].
+Tensor fft(const Tensor& x);
+Tensor ifft(const Tensor& x);  // its inverse, divided by n
+// The first n / 2 + 1 numbers of the transform of real x [..., n]: [..., n / 2 + 1, 2]; the rest are their
+// conjugates.
+Tensor rfft(const Tensor& x);
+// Its inverse: x [..., m, 2] gives the real [..., n]; n is 2 (m - 1), the default, or 2 m - 1. Imaginary
+// parts that a real signal cannot have are ignored.
+Tensor irfft(const Tensor& x, int64_t n = 0);
+
+// ---- linear algebra (op/linear_algebra.cpp): matrices are the last two axes; f32 or f64, 16 bits become f32
+// The x of a x = b: a [..., n, n], b [..., n, k], equal batch axes; an Error if a matrix is singular.
+Tensor solve(const Tensor& a, const Tensor& b);
+// The same where only the upper or the lower triangle of a counts; unit: its diagonal counts as ones.
+Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit = false);
+// The lower l with l l^T = a; an Error if a is not positive definite. The gradient is symmetric.
+Tensor cholesky(const Tensor& a);
+// a [..., m, n] = q [..., m, k] r [..., k, n], k = min(m, n); signs are the algorithm's.
+struct QR {
+  Tensor q, r;
+};
+QR qr(const Tensor& a);
+// Ascending values [..., n] and orthonormal vectors [..., n, n] in columns of a symmetric a (its lower
+// triangle is read). The gradient of vectors needs distinct values.
+struct SymmetricEigen {
+  Tensor values, vectors;
+};
+SymmetricEigen symmetric_eigen(const Tensor& a);
+// a [..., m, n] = u [..., m, k] diag(s) vt [..., k, n], s descending, k = min(m, n). The gradients of u and
+// vt need distinct and positive s.
+struct SVD {
+  Tensor u, s, vt;
+};
+SVD svd(const Tensor& a);
 
 // ---- random
 // Keeps each element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function of

@@ -4,6 +4,7 @@
 // over rows go in fixed chunks.
 #pragma once
 #include <span>
+#include <vector>
 
 #include "intarsia/array.h"
 #include "intarsia/pointwise_kernel.h"
@@ -45,6 +46,37 @@ struct Epilogue {
 };
 void matmul(const Array& a, const Array& b, Array& c, bool accumulate = false, const Epilogue& epilogue = {});
 
+// ---- convolution; x [N, C, H, W], w [O, C / groups, KH, KW], y [N, O, YH, YW], contiguous and of one type
+struct Convolution {
+  int64_t stride[2] = {1, 1}, padding[2] = {0, 0}, dilation[2] = {1, 1}, groups = 1;
+};
+// y of the given height and width: w correlated with x, plus bias; bias [O] may be null.
+Array convolution(const Array& x, const Array& w, const Array* bias, const Convolution&, int64_t height,
+                  int64_t width);
+// dx of dy, and a transposed convolution of it; bias [C] may be null.
+Array convolution_input_gradient(const Array& dy, const Array& w, const Array* bias, const Convolution&,
+                                 int64_t height, int64_t width);
+// dw: f32 (f64 for f64), summed over the batch in order.
+Array convolution_weight_gradient(const Array& x, const Array& dy, const Convolution&, int64_t height,
+                                  int64_t width);
+
+// ---- pooling over windows of the last two axes; x contiguous
+struct Window {
+  int64_t begin, end;  // pixels of the image
+  int64_t extent;      // what a mean divides by
+};
+struct Windows {
+  std::vector<Window> rows, columns;
+  int64_t row_step = 1, column_step = 1;  // inside a window
+};
+struct Pooled {
+  Array y, index;  // index: i64, row * width + column of the greatest (of a NaN, if there is one)
+};
+Pooled max_pool(const Array& x, const Windows&);
+Array max_pool_backward(const Shape& x, const Array& index, const Array& dy);
+Array mean_pool(const Array& x, const Windows&);
+Array mean_pool_backward(const Shape& x, const Windows&, const Array& dy);
+
 // ---- attention; q [B, Tq, H, d] any strides with the last axis contiguous
 struct AttentionBlocks {        // keys and values as runs of `block` positions; one run for plain arrays
   std::span<const Array> k, v;  // each [B, block, Hkv, d], last axis contiguous (B = 1 for a cache)
@@ -81,8 +113,37 @@ void rms_norm_backward(const Array& x, const Array* weight, const Array& rstd, c
 Normed layer_norm(const Array& x, const Array* weight, const Array* bias, double eps);
 void layer_norm_backward(const Array& x, const Array* weight, const Array& mean, const Array& rstd,
                          const Array& dy, Array* dx, Array* dw, Array* db);
+// x [N, C, ...] contiguous, a channel's mean and (biased) variance in f64 [C]
+struct Moments {
+  Array mean, variance;
+};
+Moments batch_moments(const Array& x);
+Array batch_norm(const Array& x, const Array* weight, const Array* bias, const Moments&, double eps);
+// of_batch: the moments are those of x, and depend on it
+void batch_norm_backward(const Array& x, const Array* weight, const Moments&, double eps, bool of_batch,
+                         const Array& dy, Array* dx, Array* dw, Array* db);
+// mean and rstd are f64 [N, groups]
+Normed group_norm(const Array& x, int64_t groups, const Array* weight, const Array* bias, double eps);
+void group_norm_backward(const Array& x, int64_t groups, const Array* weight, const Array& mean,
+                         const Array& rstd, const Array& dy, Array* dx, Array* dw, Array* db);
 // x [B, T, H, d] any strides with the last axis contiguous; inverse rotates by the negative angle
 Array rope(const Array& x, const Array& cos, const Array& sin, bool interleaved, int64_t first, bool inverse);
+
+// ---- Fourier transforms and factorizations; x contiguous, f32 or f64, the last axes as said, any batch axes
+// Complex [..., n, 2], times `scale`; any n, quickest where n has small prime factors.
+Array fourier(const Array& x, bool inverse, double scale);
+// x with a x = b: a [..., n, n], b [..., n, k]; throws if a matrix is singular.
+Array solve(const Array& a, const Array& b);
+// The same for the upper or lower triangle of a or of its transpose; unit: ones stand on the diagonal.
+Array triangular_solve(const Array& a, const Array& b, bool upper, bool transposed, bool unit);
+Array cholesky(const Array& a);  // the lower triangle; throws if a matrix is not positive definite
+struct Factors {
+  Array first, second, third;
+};
+Factors qr(const Array& a);  // [m, n] = q [m, k] r [k, n], k = min(m, n)
+Factors symmetric_eigen(
+    const Array& a);          // ascending values [n], vectors [n, n] in columns; reads the lower triangle
+Factors svd(const Array& a);  // u [m, k], descending values [k], v transposed [k, n]
 
 // ---- tables
 Array embedding(const Array& w, const Array& ids_i64);

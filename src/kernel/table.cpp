@@ -11,27 +11,31 @@
 namespace intarsia::kernel {
 
 // What a rung's files define, and all that it fills. CMakeLists.txt says which files each rung compiles.
-#define RUNG_FILLS_PRODUCTS(NAME)         \
-  namespace NAME {                        \
-  void fill_product(ProductSlots&);       \
-  void fill_attention(AttentionSlots&);   \
-  void fill_measure(MeasureSlots&);       \
-  static void fill_products(Kernels& k) { \
-    k.name = #NAME;                       \
-    fill_product(k.product);              \
-    fill_attention(k.attention);          \
-    fill_measure(k.measure);              \
-  }                                       \
+#define RUNG_FILLS_PRODUCTS(NAME)           \
+  namespace NAME {                          \
+  void fill_product(ProductSlots&);         \
+  void fill_attention(AttentionSlots&);     \
+  void fill_measure(MeasureSlots&);         \
+  void fill_convolution(ConvolutionSlots&); \
+  static void fill_products(Kernels& k) {   \
+    k.name = #NAME;                         \
+    fill_product(k.product);                \
+    fill_attention(k.attention);            \
+    fill_measure(k.measure);                \
+    fill_convolution(k.convolution);        \
+  }                                         \
   }
 #define RUNG_FILLS_ALL(NAME)            \
   RUNG_FILLS_PRODUCTS(NAME)             \
   namespace NAME {                      \
   void fill_pointwise(PointwiseSlots&); \
   void fill_rows(RowSlots&);            \
+  void fill_channels(ChannelSlots&);    \
   static void fill_all(Kernels& k) {    \
     fill_products(k);                   \
     fill_pointwise(k.pointwise);        \
     fill_rows(k.rows);                  \
+    fill_channels(k.channels);          \
   }                                     \
   }
 RUNG_FILLS_ALL(base)

@@ -1,0 +1,411 @@
+// Convolution without an im2col: a tile of the result is sums over (channel, tap), and what a tap multiplies
+// is read where it lies in padded planes (slots_convolution.h). Outputs are computed for whole rows of a
+// plane, a few columns wider than the result; the columns between are dropped. Every sum is one accumulator
+// fed in order of k, so its bits depend neither on the tile nor on where an image was cut.
+#include "kernel/slots_convolution.h"
+
+#include "kernel/cpu/tile.h"
+
+namespace intarsia::kernel::INTARSIA_RUNG {
+namespace {
+
+// ---- planes
+
+// `count` elements of a row, `step` apart in the image.
+template <class From>
+void copy_row(const typename From::Element* from, int64_t step, int64_t next_channel, int64_t channels,
+              int64_t count, uint32_t* to) {
+  if (step == 1) {
+    for (int64_t j = 0; j < count; j += W) {
+      store_first_words(to + j, From::across(from + j, next_channel, channels, count - j), count - j);
+    }
+    return;
+  }
+  for (int64_t j = 0; j < count; j++) {
+    alignas(64) uint32_t word[W];
+    store_words(word, From::across(from + j * step, next_channel, channels, 1));
+    to[j] = word[0];
+  }
+}
+
+template <class T>
+void copy_row(const T* from, int64_t step, int64_t count, T* to) {
+  if (step == 1) {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
+  } else {
+    for (int64_t j = 0; j < count; j++) to[j] = from[j * step];
+  }
+}
+
+// Calls row(from channel, image row, image column, count, place) for each row of a plane that has pixels of
+// the image, and fills the rest with zeros. `together` channels share a plane.
+template <class T, class Row>
+void fill_planes(const Planes& p, int64_t together, T* to, Row row) {
+  for (int64_t channel = 0; channel < p.channels; channel += together) {
+    for (int64_t a = 0; a < p.phases_h; a++) {
+      for (int64_t b = 0; b < p.phases_w; b++) {
+        // The columns of the plane that lie in the image.
+        const int64_t before = p.left - b;
+        int64_t first = before <= 0 ? 0 : (before + p.step_w - 1) / p.step_w;
+        first = smaller(first, p.width);
+        const int64_t rest = p.image_width + before;
+        const int64_t last =
+            larger(first, smaller(p.width, rest <= 0 ? 0 : (rest + p.step_w - 1) / p.step_w));
+        for (int64_t i = 0; i < p.height; i++, to += p.width) {
+          const int64_t image_row = i * p.step_h + a - p.top;
+          if (image_row < 0 || image_row >= p.image_height || first == last) {
+            std::memset(to, 0, static_cast<size_t>(p.width) * sizeof(T));
+            continue;
+          }
+          for (int64_t j = 0; j < first; j++) to[j] = 0;
+          row(channel, image_row, first * p.step_w - before, last - first, to + first);
+          for (int64_t j = last; j < p.width; j++) to[j] = 0;
+        }
+      }
+    }
+  }
+}
+
+template <class From, class Image>
+void lay_out_words(const Planes& p, const Image* image, int64_t together, void* planes) {
+  const int64_t distance = p.image_height * p.image_width;
+  fill_planes(p, together, static_cast<uint32_t*>(planes),
+              [&](int64_t channel, int64_t row, int64_t column, int64_t count, uint32_t* to) {
+                copy_row<From>(image + channel * distance + row * p.image_width + column, p.step_w, distance,
+                               p.channels - channel, count, to);
+              });
+}
+
+template <class T>
+void lay_out_same(const Planes& p, const void* image, void* planes) {
+  fill_planes(p, 1, static_cast<T*>(planes),
+              [&](int64_t channel, int64_t row, int64_t column, int64_t count, T* to) {
+                const T* from =
+                    static_cast<const T*>(image) + (channel * p.image_height + row) * p.image_width + column;
+                copy_row(from, p.step_w, count, to);
+              });
+}
+
+void lay_out(const Planes& p, DType type, const void* image, PlaneElement element, void* planes) {
+  const auto* halves = static_cast<const uint16_t*>(image);
+  switch (element) {
+    case PlaneElement::wide:
+      return lay_out_same<double>(p, image, planes);
+    case PlaneElement::half:
+      return lay_out_same<uint16_t>(p, image, planes);
+    case PlaneElement::pair:
+      return lay_out_words<FromBf16Pairs>(p, halves, 2, planes);
+    case PlaneElement::word:
+      if (type == DType::bf16) return lay_out_words<FromBf16>(p, halves, 1, planes);
+      if (type == DType::f16) return lay_out_words<FromF16>(p, halves, 1, planes);
+      return lay_out_words<FromF32>(p, static_cast<const float*>(image), 1, planes);
+  }
+}
+
+// ---- products
+
+// The runs of a tile's columns that belong to the result.
+struct Run {
+  int64_t from, to, count;  // column of the tile, element of y
+};
+template <int columns>
+int find_runs(const TapProduct& p, int64_t position, int64_t positions, Run* runs) {
+  const int64_t end = smaller(position + columns, positions);
+  int found = 0;
+  for (int64_t at = position; at < end;) {
+    const int64_t row = at / p.width, column = at % p.width;
+    const int64_t count = smaller(p.out_columns - column, end - at);
+    if (count > 0) {
+      runs[found++] = {at - position, row * p.row_distance + column * p.column_distance, count};
+    }
+    at += smaller(p.width - column, end - at);
+  }
+  return found;
+}
+
+void store_16(uint16_t* to, const uint16_t* from, int64_t count, int64_t distance) {
+  if (distance == 1) {
+    std::memcpy(to, from, static_cast<size_t>(smaller(count, W)) * 2);
+  } else {
+    for (int64_t j = 0; j < smaller(count, W); j++) to[j * distance] = from[j];
+  }
+}
+
+void store_run(const TapProduct& p, const float* x, int64_t at, int64_t count) {
+  if (p.type == DType::f32) {
+    float* y = static_cast<float*>(p.y) + at;
+    if (p.column_distance == 1) {
+      for (int64_t j = 0; j < count; j += W) store_first_words(y + j, load_words(x + j), count - j);
+    } else {
+      for (int64_t j = 0; j < count; j++) y[j * p.column_distance] = x[j];
+    }
+    return;
+  }
+  auto* y = static_cast<uint16_t*>(p.y) + at;
+  for (int64_t j = 0; j < count; j += W) {
+    alignas(64) uint16_t halves[2 * W];
+    const Floats v = load(x + j);
+    p.type == DType::bf16 ? store_bf16(halves, v, v) : store_f16(halves, v);
+    store_16(y + j * p.column_distance, halves, count - j, p.column_distance);
+  }
+}
+
+template <class Word, int rows, int vectors>
+void multiply_tiles(const TapProduct& p) {
+  constexpr int columns = vectors * W;
+  alignas(64) float sums_out[rows * columns + W];  // a run's last vector may be read past the end
+  const auto* planes = static_cast<const uint32_t*>(p.planes);
+  const auto* weights = static_cast<const uint32_t*>(p.weights);
+  const auto* bias = static_cast<const float*>(p.bias);
+  const int64_t positions = (p.out_rows - 1) * p.width + p.out_columns;
+  for (int64_t position = 0; position < positions; position += columns) {
+    Run runs[columns];
+    const int count = find_runs<columns>(p, position, positions, runs);
+    const uint32_t* place = planes + position;
+    const uint32_t* a = weights;
+    for (int64_t row = 0; row < p.rows; row += rows) {
+      const int64_t real = smaller(rows, p.rows - row);
+      Floats sums[rows][vectors];
+      each<rows>([&](auto r) INTARSIA_INLINE {
+        const Floats start = bias && r < real ? all(bias[row + r]) : zeros();
+        each<vectors>([&](auto j) INTARSIA_INLINE { sums[r][j] = start; });
+      });
+#pragma GCC unroll 2
+      for (int64_t k = 0; k < p.words; k++, a += rows) {
+        const uint32_t* b = place + p.offset[k];
+        each<Word::steps>([&](auto s) INTARSIA_INLINE {
+          if constexpr (s > 0) asm volatile("" ::: "memory");  // see tile()
+          Floats right[vectors];
+          each<vectors>([&](auto j) INTARSIA_INLINE { right[j] = Word::template right<s>(b + j * W); });
+          each<rows>([&](auto r) INTARSIA_INLINE {
+            const Floats left = Word::template left<s>(a + r);
+            each<vectors>([&](auto j)
+                              INTARSIA_INLINE { sums[r][j] = Word::add(sums[r][j], left, right[j]); });
+          });
+        });
+      }
+      each<rows>([&](auto r) INTARSIA_INLINE {
+        each<vectors>([&](auto j) INTARSIA_INLINE { store(sums_out + r * columns + j * W, sums[r][j]); });
+      });
+      for (int64_t r = 0; r < real; r++) {
+        for (int i = 0; i < count; i++) {
+          store_run(p, sums_out + r * columns + runs[i].from, (row + r) * p.channel_distance + runs[i].to,
+                    runs[i].count);
+        }
+      }
+    }
+  }
+}
+
+// Low tiles are wider, so that enough sums are under way to hide a multiply-add's latency.
+constexpr int vectors_of(int rows) {
+  if (MR > 6) return rows > 6 ? 2 : rows > 2 ? 4 : 8;
+  return rows > 2 ? 2 : 4;
+}
+
+using MultiplyFunction = void (*)(const TapProduct&);
+template <class Word, int... i>
+MultiplyFunction pick_multiply(int64_t rows, std::integer_sequence<int, i...>) {
+  static constexpr MultiplyFunction functions[] = {multiply_tiles<Word, i + 1, vectors_of(i + 1)>...};
+  return functions[rows - 1];
+}
+
+void multiply(const TapProduct& p) {
+  constexpr auto heights = std::make_integer_sequence<int, MR>{};
+  (p.pairs ? pick_multiply<Bf16Word>(p.height, heights) : pick_multiply<F32Word>(p.height, heights))(p);
+}
+
+void multiply_f64(const TapProduct& p) {
+  constexpr int64_t columns = 64;
+  const auto* planes = static_cast<const double*>(p.planes);
+  const auto* bias = static_cast<const double*>(p.bias);
+  for (int64_t m = 0; m < p.rows; m++) {
+    const double* a =
+        static_cast<const double*>(p.weights) + m / p.height * p.words * p.height + m % p.height;
+    double* y = static_cast<double*>(p.y) + m * p.channel_distance;
+    for (int64_t i = 0; i < p.out_rows; i++) {
+      for (int64_t first = 0; first < p.out_columns; first += columns) {
+        const int64_t count = smaller(columns, p.out_columns - first);
+        double sums[columns];
+        for (int64_t j = 0; j < count; j++) sums[j] = bias ? bias[m] : 0.0;
+        for (int64_t k = 0; k < p.words; k++) {
+          const double* b = planes + p.offset[k] + i * p.width + first;
+          for (int64_t j = 0; j < count; j++) sums[j] += a[k * p.height] * b[j];
+        }
+        for (int64_t j = 0; j < count; j++) y[i * p.row_distance + (first + j) * p.column_distance] = sums[j];
+      }
+    }
+  }
+}
+
+// ---- gradients of weights
+
+int64_t padded_outputs(int64_t outputs) { return (outputs + NR - 1) / NR * NR; }
+bool by_pixels(int64_t outputs) { return outputs < 8; }
+
+template <class Word>
+int64_t words_in_row(const TapGradient& g) {
+  return (g.out_columns + Word::elements - 1) / Word::elements;
+}
+
+// dy as panels [output row][word of its pixels][NR outputs].
+template <class From>
+void pack_dy(const TapGradient& g, int64_t panel, uint32_t* packed) {
+  using Word = typename From::Word;
+  const auto* dy = static_cast<const typename From::Element*>(g.dy) + panel * NR * g.channel_distance;
+  const int64_t outputs = smaller(NR, g.outputs - panel * NR), words = words_in_row<Word>(g);
+  if (words * Word::elements == g.out_columns) {
+    pack_rows<From, NR>(dy, g.channel_distance, outputs, g.out_rows * g.out_columns, packed);
+    return;
+  }
+  for (int64_t i = 0; i < g.out_rows;
+       i++) {  // a pair must not join the end of a row and the next one's start
+    pack_rows<From, NR>(dy + i * g.out_columns, g.channel_distance, outputs, g.out_columns,
+                        packed + i * words * NR);
+  }
+}
+
+template <class Word, int rows>
+void gradient_tile(const TapGradient& g, int64_t tap, const uint32_t* packed, float* to) {
+  using Element = std::conditional_t<Word::elements == 2, uint16_t, uint32_t>;
+  const auto* planes = static_cast<const Element*>(g.planes);
+  const int64_t whole = g.out_columns / Word::elements;
+  const bool odd = whole * Word::elements != g.out_columns;
+  Floats sums[rows][2];
+  each<rows>([&](auto r) INTARSIA_INLINE { sums[r][0] = sums[r][1] = zeros(); });
+  const uint32_t* b = packed;
+  for (int64_t i = 0; i < g.out_rows; i++) {
+    const Element* row[rows];
+    each<rows>([&](auto r) INTARSIA_INLINE { row[r] = planes + g.offset[tap + r] + i * g.width; });
+#pragma GCC unroll 2
+    for (int64_t w = 0; w < whole; w++, b += NR) {
+      each<Word::steps>([&](auto s) INTARSIA_INLINE {
+        if constexpr (s > 0) asm volatile("" ::: "memory");  // see tile()
+        const Floats first = Word::template right<s>(b), second = Word::template right<s>(b + W);
+        each<rows>([&](auto r) INTARSIA_INLINE {
+          uint32_t word;
+          std::memcpy(&word, row[r] + w * Word::elements, 4);
+          const Floats left = Word::template left<s>(&word);
+          sums[r][0] = Word::add(sums[r][0], left, first);
+          sums[r][1] = Word::add(sums[r][1], left, second);
+        });
+      });
+    }
+    if (odd) {  // the pixel behind the row's last one must not count, not even times zero
+      each<Word::steps>([&](auto s) INTARSIA_INLINE {
+        const Floats first = Word::template right<s>(b), second = Word::template right<s>(b + W);
+        each<rows>([&](auto r) INTARSIA_INLINE {
+          const uint32_t word = row[r][whole * Word::elements];
+          const Floats left = Word::template left<s>(&word);
+          sums[r][0] = Word::add(sums[r][0], left, first);
+          sums[r][1] = Word::add(sums[r][1], left, second);
+        });
+      });
+      b += NR;
+    }
+  }
+  each<rows>([&](auto r) INTARSIA_INLINE {
+    store(to + r * g.sums_distance, sums[r][0]);
+    store(to + r * g.sums_distance + W, sums[r][1]);
+  });
+}
+
+using GradientFunction = void (*)(const TapGradient&, int64_t, const uint32_t*, float*);
+template <class Word, int... i>
+GradientFunction pick_gradient(int64_t rows, std::integer_sequence<int, i...>) {
+  static constexpr GradientFunction functions[] = {gradient_tile<Word, i + 1>...};
+  return functions[rows - 1];
+}
+
+template <class From>
+void gradient_by_outputs(const TapGradient& g, uint32_t* packed) {
+  using Word = typename From::Word;
+  const int64_t tiles = (g.taps + MR - 1) / MR, height = tiles ? (g.taps + tiles - 1) / tiles : 1;
+  for (int64_t panel = 0; panel * NR < g.outputs; panel++) {
+    pack_dy<From>(g, panel, packed);
+    for (int64_t tap = 0; tap < g.taps; tap += height) {
+      const auto tile =
+          pick_gradient<Word>(smaller(height, g.taps - tap), std::make_integer_sequence<int, MR>{});
+      tile(g, tap, packed, static_cast<float*>(g.sums) + tap * g.sums_distance + panel * NR);
+    }
+  }
+}
+
+// One output's sums for some taps, the lanes running over the pixels of a row; joined in order at the end.
+template <class From, int taps>
+void gradient_of_pixels(const TapGradient& g, int64_t tap, int64_t output) {
+  const auto* planes = static_cast<const float*>(g.planes);
+  const auto* dy = static_cast<const typename From::Element*>(g.dy) + output * g.channel_distance;
+  Floats sums[taps];
+  each<taps>([&](auto t) INTARSIA_INLINE { sums[t] = zeros(); });
+  for (int64_t i = 0; i < g.out_rows; i++) {
+    for (int64_t j = 0; j < g.out_columns; j += W) {
+      const int64_t count = g.out_columns - j;
+      const Floats d = as_floats(From::along(dy + i * g.out_columns + j, count));
+      each<taps>([&](auto t) INTARSIA_INLINE {
+        const Words x = load_first_words(planes + g.offset[tap + t] + i * g.width + j, count);
+        sums[t] = multiply_add(sums[t], as_floats(x), d);
+      });
+    }
+  }
+  each<taps>([&](auto t) INTARSIA_INLINE {
+    alignas(64) float lanes[W];
+    store(lanes, sums[t]);
+    float sum = 0;
+    for (float lane : lanes) sum += lane;
+    static_cast<float*>(g.sums)[(tap + t) * g.sums_distance + output] = sum;
+  });
+}
+
+template <class From>
+void gradient_by_pixels(const TapGradient& g) {
+  constexpr int together = 8;
+  for (int64_t output = 0; output < g.outputs; output++) {
+    int64_t tap = 0;
+    for (; tap + together <= g.taps; tap += together) gradient_of_pixels<From, together>(g, tap, output);
+    for (; tap < g.taps; tap++) gradient_of_pixels<From, 1>(g, tap, output);
+  }
+}
+
+size_t gradient_scratch(const TapGradient& g) {
+  if (by_pixels(g.outputs)) return 0;
+  const int64_t words = g.element == PlaneElement::half ? words_in_row<Bf16Word>(g) : g.out_columns;
+  return static_cast<size_t>(g.out_rows * words * NR) * 4;
+}
+
+void gradient(const TapGradient& g, void* scratch) {
+  auto* packed = static_cast<uint32_t*>(scratch);
+  if (by_pixels(g.outputs)) {
+    if (g.type == DType::bf16) return gradient_by_pixels<FromBf16>(g);
+    if (g.type == DType::f16) return gradient_by_pixels<FromF16>(g);
+    return gradient_by_pixels<FromF32>(g);
+  }
+  if (g.element == PlaneElement::half) return gradient_by_outputs<FromBf16Pairs>(g, packed);
+  if (g.type == DType::f16) return gradient_by_outputs<FromF16>(g, packed);
+  gradient_by_outputs<FromF32>(g, packed);
+}
+
+void gradient_f64(const TapGradient& g) {
+  const auto* planes = static_cast<const double*>(g.planes);
+  for (int64_t k = 0; k < g.taps; k++) {
+    for (int64_t m = 0; m < g.outputs; m++) {
+      const double* dy = static_cast<const double*>(g.dy) + m * g.channel_distance;
+      double sum = 0;
+      for (int64_t i = 0; i < g.out_rows; i++) {
+        const double* x = planes + g.offset[k] + i * g.width;
+        for (int64_t j = 0; j < g.out_columns; j++) sum += x[j] * dy[i * g.out_columns + j];
+      }
+      static_cast<double*>(g.sums)[k * g.sums_distance + m] = sum;
+    }
+  }
+}
+
+}  // namespace
+
+void fill_convolution(ConvolutionSlots& slots);
+void fill_convolution(ConvolutionSlots& slots) {
+  slots = {MR,        lay_out,          multiply, multiply_f64, padded_outputs,
+           by_pixels, gradient_scratch, gradient, gradient_f64};
+}
+
+}  // namespace intarsia::kernel::INTARSIA_RUNG
