@@ -28,6 +28,7 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
     NAME_backward   as NAME                      the gradient alone (every name above but the products)
     adamw           n, tensors (1)               one fused step over `tensors` tensors that hold n numbers together
     attention, attention_backward   batch heads kv_heads tokens head_size    causal
+    conv2d, conv2d_dx, conv2d_dw   batch channels pixels outputs kernel stride groups    value, gradient of x or of w
     train_step      -                            nanoGPT's published CPU setting: 4 layers, 4 heads, width 128,
                                                  context 64, batch 12, vocabulary 65, no dropout, AdamW; eager
 
@@ -149,6 +150,29 @@ def attention(q):
     return (lambda: torch.autograd.grad(o, inputs, d_o, retain_graph=True)), work * 5 // 2
 
 
+def convolution(q):
+    padding = q["kernel"] // 2
+    x = normal(q["batch"], q["channels"], q["pixels"], q["pixels"], dtype=q["type"])
+    w = normal(q["outputs"], q["channels"] // q["groups"], q["kernel"], q["kernel"], dtype=q["type"])
+
+    def run():
+        return functional.conv2d(x, w, None, q["stride"], padding, 1, q["groups"])
+
+    y = run()
+    work = 2 * y.numel() * w[0].numel()
+    if q["name"] == "conv2d":
+        def forward():
+            with torch.no_grad():
+                return run()
+
+        return forward, work
+    wanted = x if q["name"] == "conv2d_dx" else w
+    wanted.requires_grad_()
+    y = run()
+    dy = normal(*y.shape, dtype=q["type"])
+    return (lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)), work
+
+
 class Block(torch.nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -217,7 +241,8 @@ def train_step(_):
 
 SPECIAL = {
     "linear": product, "weight_gradient": product, "adamw": adamw, "attention": attention,
-    "attention_backward": attention, "train_step": train_step,
+    "attention_backward": attention, "train_step": train_step, "conv2d": convolution, "conv2d_dx": convolution,
+    "conv2d_dw": convolution,
 }
 
 

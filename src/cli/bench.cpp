@@ -235,6 +235,65 @@ std::vector<Item> attentions() {
   return items;
 }
 
+// ---- convolution: value, gradient of x, gradient of w
+
+struct ConvolutionSizes {
+  int64_t batch, channels, pixels, outputs, kernel, stride, groups;
+};
+
+Item convolution_item(const ConvolutionSizes& z, DType dtype, int gradient) {
+  static constexpr const char* names[] = {"conv2d", "conv2d_dx", "conv2d_dw"};
+  const int64_t padding = z.kernel / 2, out = (z.pixels + 2 * padding - z.kernel) / z.stride + 1;
+  const double sums = static_cast<double>(z.batch * z.outputs * out * out);
+  return {
+      fmt::format("{} {} {}x{}x{}^2 to {}, {}^2{}{}", names[gradient], info(dtype).name, z.batch, z.channels,
+                  z.pixels, z.outputs, z.kernel, z.stride > 1 ? fmt::format(" /{}", z.stride) : "",
+                  z.groups > 1 ? fmt::format(", {} groups", z.groups) : ""),
+      {{"name", names[gradient]},
+       {"batch", z.batch},
+       {"channels", z.channels},
+       {"pixels", z.pixels},
+       {"outputs", z.outputs},
+       {"kernel", z.kernel},
+       {"stride", z.stride},
+       {"groups", z.groups},
+       {"dtype", info(dtype).name}},
+      [=]() -> Call {
+        const Array x = random_array({z.batch, z.channels, z.pixels, z.pixels}, dtype);
+        const Array w = random_array({z.outputs, z.channels / z.groups, z.kernel, z.kernel}, dtype, 1);
+        const Conv2d options{z.stride, padding, 1, z.groups};
+        if (gradient == 0) return [=] { conv2d(Tensor(x), Tensor(w), {}, options); };
+        const Tensor input = gradient == 1 ? parameter(x) : Tensor(x);
+        const Tensor weight = gradient == 2 ? parameter(w) : Tensor(w);
+        const Tensor y = conv2d(input, weight, {}, options);
+        const Array dy = random_array(y.shape(), dtype, 9);
+        return [=] {
+          Gradients dx(*y.node().get());
+          NoGradient off;
+          y.node()->backward(dy, dx);
+          for (const Tensor& t : {input, weight}) t.clear_gradient();
+        };
+      },
+      2 * sums* static_cast<double>(z.channels / z.groups * z.kernel * z.kernel),
+      Item::Unit::flops,
+      dtype};
+}
+
+std::vector<Item> convolutions() {
+  std::vector<Item> items;
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const ConvolutionSizes& z : {ConvolutionSizes{64, 1, 28, 32, 3, 1, 1},
+                                      {64, 32, 28, 32, 3, 1, 1},
+                                      {64, 32, 28, 64, 3, 2, 1},
+                                      {64, 64, 14, 64, 3, 1, 1},
+                                      {64, 64, 14, 128, 1, 1, 1},
+                                      {64, 128, 7, 128, 3, 1, 1},
+                                      {64, 64, 28, 64, 3, 1, 64},
+                                      {1, 64, 112, 64, 3, 1, 1}})
+      for (int gradient : {0, 1, 2}) items.push_back(convolution_item(z, dtype, gradient));
+  return items;
+}
+
 // ---- a training step of nanoGPT's published CPU setting
 
 constexpr const char* small_gpt =
@@ -291,9 +350,11 @@ std::vector<Item> items_of(const std::string& name) {
   if (name == "products") return products();
   if (name == "pointwise") return pointwise();
   if (name == "attention") return attentions();
+  if (name == "conv") return convolutions();
   if (name == "train-step") return {train_step_item(DType::f32), train_step_item(DType::bf16)};
   if (name == "tape") return tape();
-  fail_hint("names: products, pointwise, attention, train-step, tape", "bench: unknown name \"{}\"", name);
+  fail_hint("names: products, pointwise, attention, conv, train-step, tape", "bench: unknown name \"{}\"",
+            name);
 }
 
 struct Row {
@@ -421,7 +482,8 @@ void bench(Options options) {
 void add_bench(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("bench", "Measure intarsia against PyTorch, taking turns in one run");
   auto options = std::make_shared<Options>();
-  verb->add_option("name", options->name, "products, pointwise, attention, train-step or tape")->required();
+  verb->add_option("name", options->name, "products, pointwise, attention, conv, train-step or tape")
+      ->required();
   verb->add_flag("--json", options->json, "Print one JSON object a line");
   verb->add_option("--rounds", options->rounds, "Turns of each side")->check(CLI::Range(1, 1000));
   verb->add_option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
