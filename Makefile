@@ -1,5 +1,5 @@
 # Thin: every line of work is done by a CMake preset or by a file of scripts/.
-.PHONY: all demo test test-all bench check golden peers build-time clean help
+.PHONY: all demo test test-all bench check mutate golden peers build-time clean help
 .DEFAULT_GOAL := all
 
 all: ## build the program, build/intarsia
@@ -28,6 +28,9 @@ bench: ## measure against PyTorch, interleaved in one run
 
 check: ## format, lints, the rules of the house
 	@scripts/check
+
+mutate: ## make each operation wrong in turn: the proof must notice every time
+	@scripts/mutate
 
 golden: ## rerun the checks that need Python
 	@scripts/golden

@@ -71,6 +71,18 @@ struct Node {
 
 Node* start_node(Node*, const char* op, const Array& y, const Tensor* const* inputs, int count);
 
+// A test's hand in what operations compute (test/op/mutate.cpp): it may change each value that is recorded or
+// declared nondifferentiable, and each gradient that a backward hands on. Null outside such a test.
+struct Meddler {
+  virtual Array value(const char* op, Array y) = 0;
+  virtual void recorded(const Node& node) = 0;  // the node of the value before
+  virtual Array gradient(const Node& node, int input, Array dx) = 0;
+
+ protected:
+  ~Meddler() = default;
+};
+extern Meddler* meddler;
+
 template <class F>
 struct NodeOf final : Node {
   union {
@@ -176,6 +188,7 @@ Tensor record(const char* op, Array y, std::span<const Tensor* const> inputs, F&
   bool wanted = false;
   for (const Tensor* t : inputs) wanted |= t->needs_gradient();
   if (!wanted || !recording()) return Tensor(std::move(y));
+  if (detail::meddler) y = detail::meddler->value(op, std::move(y));
   using N = detail::NodeOf<std::decay_t<F>>;
   detail::Node* node = new (detail::node_memory(sizeof(N))) N(std::decay_t<F>(std::forward<F>(backward)));
   detail::start_node(node, op, y, inputs.data(), static_cast<int>(inputs.size()));

@@ -23,6 +23,8 @@ struct Leaf final : detail::Node {
 
 namespace detail {
 
+Meddler* meddler = nullptr;
+
 void retain(Node* node) { node->references.fetch_add(1, std::memory_order_relaxed); }
 
 // A long chain of nodes must not be freed by recursion: the inputs of a dying node are queued instead.
@@ -52,6 +54,7 @@ Node* start_node(Node* node, const char* op, const Array& y, const Tensor* const
   node->order = node_order.fetch_add(1, std::memory_order_relaxed);
   node->input_count = static_cast<int8_t>(count);
   for (int i = 0; i < count; i++) node->input[i] = inputs[i]->node();
+  if (meddler) meddler->recorded(*node);
   return node;
 }
 
@@ -96,6 +99,7 @@ Tensor parameter(Array value, DType gradient_dtype) {
 Tensor stop_gradient(const Tensor& x) { return Tensor(x.array()); }
 
 Tensor nondifferentiable(const char* op, Array y, std::initializer_list<const Tensor*> inputs) {
+  if (detail::meddler) y = detail::meddler->value(op, std::move(y));
   Tensor result = record(op, std::move(y), inputs, [](const Array&, Gradients&) {});
   if (result.node()) result.node()->refuses = true;
   return result;
@@ -117,6 +121,7 @@ void Gradients::add(int input, Array gradient) {
   if (!needs(input)) return;
   Node& target = *node_.input[input].get();
   gradient = detail::sum_to(gradient, target.shape, target.dtype);
+  if (detail::meddler) gradient = detail::meddler->gradient(node_, input, std::move(gradient));
   if (!target.gradient) {
     target.gradient = std::move(gradient);
     return;
@@ -125,9 +130,10 @@ void Gradients::add(int input, Array gradient) {
   kernel::accumulate(target.gradient, gradient);
 }
 
-void Gradients::add_part(int input, const std::function<Array(const Array&)>& part, const Array& gradient) {
+void Gradients::add_part(int input, const std::function<Array(const Array&)>& part, const Array& given) {
   if (!needs(input)) return;
   Node& target = *node_.input[input].get();
+  const Array gradient = detail::meddler ? detail::meddler->gradient(node_, input, given) : given;
   if (!target.gradient) {
     target.gradient = Array::zeros(target.shape, target.dtype);
     Array region = part(target.gradient);

@@ -64,8 +64,11 @@ bool positive_only(const std::string& name) {
 Case case_of(const Line& line, const std::vector<Shape>& shapes, Walk& walk) {
   Case c{line.name, {}, {}, line.op, {}};
   for (const Shape& shape : shapes) {
-    c.inputs.push_back(positive_only(line.name) ? walk.uniform(shape, 0.3, 3) : walk.normal(shape));
-    c.smooth.push_back(!line.steps && !(std::string(line.name) == "where" && c.smooth.empty()));
+    const bool condition = std::string(line.name) == "where" && c.inputs.empty();
+    c.inputs.push_back(condition                  ? walk.integers(shape, 2)
+                       : positive_only(line.name) ? walk.uniform(shape, 0.3, 3)
+                                                  : walk.normal(shape));
+    c.smooth.push_back(!line.steps && !condition);
   }
   Shape out = shapes[0];
   for (const Shape& shape : shapes) out = broadcast(out, shape, "test");
@@ -92,16 +95,28 @@ Case case_of(const Line& line, const std::vector<Shape>& shapes, Walk& walk) {
   return c;
 }
 
+void check(const Line& line, Walk& walk) {
+  const auto n = static_cast<size_t>(line.inputs);
+  walk.check(case_of(line, std::vector<Shape>(n, Shape{3, 37}), walk));
+  if (n == 1) return;
+  std::vector<Shape> mixed = {{3, 1, 5}, {4, 1}, {5}};
+  mixed.resize(n);
+  walk.check(case_of(line, mixed, walk));
+}
+
+}  // namespace
+
+std::vector<Operation> pointwise_operations() {
+  std::vector<Operation> all;
+  for (const Line& line : lines()) all.push_back({line.name, [line](Walk& walk) { check(line, walk); }});
+  return all;
+}
+
+namespace {
+
 TEST(Walk, EveryPointwiseOperation) {
   Walk walk;
-  for (const Line& line : lines()) {
-    const auto n = static_cast<size_t>(line.inputs);
-    walk.check(case_of(line, std::vector<Shape>(n, Shape{3, 37}), walk));
-    if (n == 1) continue;
-    std::vector<Shape> mixed = {{3, 1, 5}, {4, 1}, {5}};
-    mixed.resize(n);
-    walk.check(case_of(line, mixed, walk));
-  }
+  for (const Operation& op : pointwise_operations()) op.cases(walk);
 }
 
 TEST(Pointwise, FormulasAgreeWithLibm) {

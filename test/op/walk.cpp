@@ -124,6 +124,28 @@ double tolerance(DType dtype) {
   }
 }
 
+struct Slopes {
+  double gradient, difference, norm;
+};
+// The slope when every element of input i moves by plus or minus one, by the gradient and by the definition.
+Slopes along_a_direction(const Case& c, const std::vector<Values>& at, size_t i, const Values& gradient,
+                         uint64_t seed) {
+  const double h = 1e-5;
+  std::vector<Values> above = at, below = at;
+  Random random(17, seed);
+  Slopes s = {};
+  for (size_t e = 0; e < gradient.size(); e++) {
+    const double direction = random.below(2) ? 1 : -1;
+    above[i][e] += h * direction;
+    below[i][e] -= h * direction;
+    s.gradient += gradient[e] * direction;
+    s.norm += gradient[e] * gradient[e];
+  }
+  s.norm = std::max(1e-6, std::sqrt(s.norm));
+  s.difference = (weighted_sum(c.definition(above)) - weighted_sum(c.definition(below))) / (2 * h);
+  return s;
+}
+
 }  // namespace
 
 Array Walk::normal(const Shape& shape) {
@@ -140,7 +162,8 @@ Array Walk::integers(const Shape& shape, int64_t bound) {
   return x;
 }
 
-void Walk::check(const Case& c) {
+void Walk::check(Case c) {
+  if (prepare_) prepare_(c);
   SCOPED_TRACE(c.name);
   std::vector<Values> values;
   for (const Array& x : c.inputs) values.push_back(as_values(x));
@@ -165,6 +188,10 @@ void Walk::check(const Case& c) {
       analytic.push_back(gradient[e]);
     }
     EXPECT_LE(distance(analytic, sampled), 2e-6) << "gradient " << i << " in f64 against differences";
+    for (uint64_t turn = 0; turn < 2; turn++) {
+      const auto [slope, difference, norm] = along_a_direction(c, values, i, gradient, turn);
+      EXPECT_LE(std::abs(slope - difference), 2e-6 * norm) << "gradient " << i << " in f64 in a direction";
+    }
   }
 
   Rung keep_rung;
@@ -198,15 +225,20 @@ void Walk::check(const Case& c) {
   }
 }
 
-TEST(Walk, EveryOperationOfTheList) {
-  Walk walk;
-#define OP(NAME)         \
-  {                      \
-    SCOPED_TRACE(#NAME); \
-    cases::NAME(walk);   \
-  }
+std::vector<Operation> listed_operations() {
+  return {
+#define OP(NAME) {#NAME, cases::NAME},
 #include "op/list.inl"
 #undef OP
+  };
+}
+
+TEST(Walk, EveryOperationOfTheList) {
+  Walk walk;
+  for (const Operation& op : listed_operations()) {
+    SCOPED_TRACE(op.name);
+    op.cases(walk);
+  }
 }
 
 }  // namespace intarsia::walk

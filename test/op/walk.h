@@ -1,7 +1,7 @@
 // One harness walks the table of operations. A case gives inputs in f64, the operation, and its definition as
 // plain loops in f64; the walk then checks
 //   - the value in f64 against the definition, and the gradient against central differences of the
-//   definition;
+//   definition, in single elements and in directions that move all of them;
 //   - on every rung this cpu has and for f32, bf16 and f16: value and gradients against f64 on the rounded
 //   inputs;
 //   - strided views of the inputs: the same bits as contiguous ones;
@@ -30,8 +30,10 @@ struct Case {
 
 class Walk {
  public:
+  // `prepare` may change a case before it is checked.
+  explicit Walk(std::function<void(Case&)> prepare = {}) : prepare_(std::move(prepare)) {}
   // Runs all checks of a case; failures are GoogleTest failures that name it.
-  void check(const Case& c);
+  void check(Case c);
   // Values drawn from N(0, 1), or uniform in [low, high), as f64; another array at each call.
   Array normal(const Shape& shape);
   Array uniform(const Shape& shape, double low, double high);
@@ -39,7 +41,15 @@ class Walk {
 
  private:
   uint64_t stream_ = 0;
+  std::function<void(Case&)> prepare_;
 };
+
+struct Operation {
+  const char* name;
+  std::function<void(Walk&)> cases;
+};
+std::vector<Operation> listed_operations();     // of op/list.inl
+std::vector<Operation> pointwise_operations();  // of intarsia/pointwise.inl
 
 // The cases of an operation: one function for each line of op/list.inl, so that a missing one does not link.
 #define OP(NAME) void NAME(Walk&);
