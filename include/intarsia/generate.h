@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "intarsia/chat_template.h"
 #include "intarsia/model.h"
 #include "intarsia/random.h"
 
@@ -105,7 +107,7 @@ class Generator {
 // plain text of all that was said. Names of special tokens in messages are plain text.
 class Chat {
  public:
-  // Throws if the model's template is not known, naming it.
+  // Throws if the model's template is not supported, naming line and reason.
   explicit Chat(Loaded loaded, GenerateOptions options = {});
 
   // The answer to a message. If it is cancelled, what there is of it stays in the history.
@@ -122,6 +124,7 @@ class Chat {
  private:
   Ids ids() const;
   Generator generator_;
+  std::optional<ChatTemplate> template_;
   std::vector<Message> history_;
   Generated last_;
   uint64_t turn_ = 0;

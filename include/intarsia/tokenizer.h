@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace intarsia {
@@ -22,6 +23,9 @@ class Tokenizer {
   // Text (bytes; UTF-8 expected, anything accepted) to ids. No special tokens are added. With `special`, the
   // text of a special token ("<|im_start|>") becomes its id; without it that text is plain text.
   virtual Ids encode(std::string_view text, bool special = false) const = 0;
+  // With the ids of special tokens, but not of those that touch one of the `plain` stretches, [begin, end) in
+  // order: there, their text is plain text. A tokenizer that knows no special text has none anywhere.
+  virtual Ids encode_between(std::string_view text, std::span<const std::pair<size_t, size_t>> plain) const;
   // The bytes of one token, as they appear in decoded text; empty for special tokens unless `special`.
   virtual std::string_view bytes(int32_t id, bool special = false) const = 0;
   // The bytes that `id` adds behind the id `previous`. They differ from bytes(id) where a tokenizer puts a
@@ -79,16 +83,5 @@ class StreamDecoder {
   int32_t previous_;
   std::string pending_;
 };
-
-struct Message {
-  std::string role, content;
-};
-// The text of a conversation, ready for encode(text, special = true), by a known template (matched by the
-// SHA-256 of its text). Throws for an unknown template, naming what is known.
-std::string render_chat(const std::string& chat_template, std::span<const Message> messages,
-                        bool add_generation_prompt);
-// The ids of a conversation by the tokenizer's own template. Only the template makes special tokens: the text
-// of one inside a message stays plain text.
-Ids encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages, bool add_generation_prompt);
 
 }  // namespace intarsia

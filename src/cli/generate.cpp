@@ -22,7 +22,7 @@ struct Arguments {
   ModelOptions model;
   SamplingOptions sampling;
   std::string prompt, prompt_file;
-  bool json = false;
+  bool json = false, chat = false;
 };
 
 void print_json(const Generated& made, double load_seconds, uint64_t seed) {
@@ -39,6 +39,12 @@ void print_json(const Generated& made, double load_seconds, uint64_t seed) {
 void write(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+}
+
+// The prompt as what a user says to an assistant, in the words of the model's chat template.
+Ids question(const Tokenizer& tokenizer, const std::string& prompt) {
+  const Message message[] = {{"user", prompt}};
+  return chat_ids(tokenizer, chat_template_of(tokenizer), message);
 }
 
 void generate(const Arguments& arguments, bool prompt_given) {
@@ -62,7 +68,8 @@ void generate(const Arguments& arguments, bool prompt_given) {
                  format_count(total), done == total ? "\r\x1b[K" : "");
     return !Interrupt::pressed();
   };
-  const Generated made = generator.generate(prompt, options);
+  const Ids ids = arguments.chat ? question(generator.tokenizer(), prompt) : generator.prompt(prompt);
+  const Generated made = generator.generate(ids, options);
   if (arguments.json)
     print_json(made, load_seconds, options.sampling.seed);
   else
@@ -81,6 +88,8 @@ void add_generate(CLI::App& app) {
   arguments->model.add(*verb);
   CLI::Option* prompt = verb->add_option("PROMPT", arguments->prompt, "The text to continue; may be empty");
   verb->add_option("--prompt-file", arguments->prompt_file, "Read the text from a file");
+  verb->add_flag("--chat", arguments->chat,
+                 "The text is a question to an assistant, in the model's chat template");
   arguments->sampling.add(*verb);
   verb->add_flag("--json", arguments->json, "Print text, ids and seconds as JSON");
   verb->footer(

@@ -99,6 +99,7 @@ int run(int argc, char** argv) {
   add_train(app);
   add_generate(app);
   add_chat(app);
+  add_template(app);
   add_tokenizer(app);
   add_eval(app);
   add_inspect(app);

@@ -10,6 +10,7 @@ namespace intarsia::cli {
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_template(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_inspect(CLI::App& app);

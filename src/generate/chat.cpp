@@ -30,8 +30,7 @@ void append_json_string(std::string& out, std::string_view text) {
 
 Chat::Chat(Loaded loaded, GenerateOptions generate_options)
     : options(std::move(generate_options)), generator_(std::move(loaded)) {
-  const Message probe[] = {{"user", "?"}};
-  if (has_template()) encode_chat(generator_.tokenizer(), probe, true);  // an unknown one throws
+  if (has_template()) template_ = chat_template_of(generator_.tokenizer());
 }
 
 bool Chat::has_template() const { return !generator_.tokenizer().chat_template.empty(); }
@@ -42,7 +41,7 @@ void Chat::reset() {
 }
 
 Ids Chat::ids() const {
-  if (has_template()) return encode_chat(generator_.tokenizer(), history_, true);
+  if (template_) return chat_ids(generator_.tokenizer(), *template_, history_);
   std::string text;
   for (const Message& message : history_) text += message.content;
   return generator_.prompt(text);

@@ -42,7 +42,16 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   if (std::count(std::begin(starts_), std::end(starts_), true) != 1) only_start_ = -1;
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text, size_t at, bool special) const {
+bool SpecialText::allows(size_t begin, size_t end) const {
+  if (!wanted) return false;
+  // The first stretch that ends behind `begin` must not have begun before `end`.
+  const auto next =
+      std::partition_point(plain.begin(), plain.end(), [&](const auto& p) { return p.second <= begin; });
+  return next == plain.end() || next->first >= end;
+}
+
+const AddedToken* AddedTokens::longest_at(std::string_view text, size_t at,
+                                          const SpecialText& special) const {
   // The tokens that agree with the text so far are a range that narrows byte by byte.
   auto low = tokens_.begin(), high = tokens_.end();
   const AddedToken* longest = nullptr;
@@ -54,12 +63,13 @@ const AddedToken* AddedTokens::longest_at(std::string_view text, size_t at, bool
     low = std::partition_point(low, high, [&](const AddedToken& token) { return byte_of(token) < wanted; });
     high = std::partition_point(low, high, [&](const AddedToken& token) { return byte_of(token) == wanted; });
     if (low == high) break;
-    if (low->text.size() == depth + 1 && (special || !low->special)) longest = &*low;
+    const bool ends = low->text.size() == depth + 1;
+    if (ends && (!low->special || special.allows(at, at + depth + 1))) longest = &*low;
   }
   return longest;
 }
 
-bool AddedTokens::find(std::string_view text, size_t from, bool special, Found& found) const {
+bool AddedTokens::find(std::string_view text, size_t from, const SpecialText& special, Found& found) const {
   if (tokens_.empty()) return false;
   for (size_t at = from; at < text.size(); ++at) {
     if (only_start_ >= 0) {

@@ -2,8 +2,10 @@
 // were added to a vocabulary by hand.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace intarsia {
@@ -18,6 +20,14 @@ struct AddedToken {
   bool normalized = false;   // looked for in the normalized text
 };
 
+// Where the text of special tokens becomes their ids: nowhere, everywhere, or outside of the stretches
+// `plain`, [begin, end) in order.
+struct SpecialText {
+  bool wanted = false;
+  std::span<const std::pair<size_t, size_t>> plain;
+  bool allows(size_t begin, size_t end) const;
+};
+
 class AddedTokens {
  public:
   AddedTokens() = default;
@@ -27,7 +37,7 @@ class AddedTokens {
   // Cuts `text` at the tokens in it, the leftmost first, the longest of those that start together: calls
   // plain(std::string_view) for what lies between and token(int32_t id) for each, in order.
   template <class Plain, class Token>
-  void split(std::string_view text, bool special, Plain&& plain, Token&& token) const {
+  void split(std::string_view text, const SpecialText& special, Plain&& plain, Token&& token) const {
     size_t done = 0;
     for (Found found; find(text, done, special, found); done = found.end) {
       if (found.begin > done) plain(text.substr(done, found.begin - done));
@@ -41,8 +51,8 @@ class AddedTokens {
     size_t begin, end;
     int32_t id;
   };
-  bool find(std::string_view text, size_t from, bool special, Found& found) const;
-  const AddedToken* longest_at(std::string_view text, size_t at, bool special) const;
+  bool find(std::string_view text, size_t from, const SpecialText& special, Found& found) const;
+  const AddedToken* longest_at(std::string_view text, size_t at, const SpecialText& special) const;
 
   std::vector<AddedToken> tokens_;  // sorted by text
   bool starts_[256] = {};           // first bytes

@@ -1,177 +1,132 @@
-// Chat templates that are known by the SHA-256 of their text, each rendered as its Jinja source would be.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/fail.h"
 #include "data/file.h"
-#include "intarsia/tokenizer.h"
+#include "data/json.h"
+#include "intarsia/chat_template.h"
+#include "text/template/json.h"
+#include "text/template/template.h"
 
 namespace intarsia {
 
 namespace {
 
-// A conversation in parts: special tokens, which only a template makes, and plain text between them.
-class Rendered {
- public:
-  struct Part {
-    std::string text;
-    bool special;
+using namespace jinja;
+
+// Roles are chosen by the program that holds the conversation. Templates make tokens of those that models
+// know, such as <|user|>; any other role is foreign text.
+constexpr std::string_view roles[] = {"system",     "developer",   "user",     "assistant",
+                                      "model",      "tool",        "function", "ipython",
+                                      "tool_calls", "observation", "documents"};
+
+bool is_known_role(std::string_view role) {
+  return std::find(std::begin(roles), std::end(roles), role) != std::end(roles);
+}
+
+Value role_value(Runtime& runtime, std::string_view role) {
+  return runtime.make(Text(std::string(role), !is_known_role(role)));
+}
+
+Value message_value(Runtime& runtime, const Message& message) {
+  return runtime.dict({{runtime.make("role"), role_value(runtime, message.role)},
+                       {runtime.make("content"), runtime.make(Text(message.content, true))}});
+}
+
+// The messages of a JSON text, with their roles.
+Value messages_value(Runtime& runtime, std::string_view json) {
+  const Value all = read_json_value(runtime, json, "messages");
+  const Sequence* list = all.get<Sequence>();
+  if (!list) fail("messages: is {}, expected an array of objects", all.type_name());
+  std::vector<Value> messages;
+  for (const Value& message : list->items) {
+    const Dict* dict = message.get<Dict>();
+    if (!dict) fail("messages[{}]: is {}, expected an object", messages.size(), message.type_name());
+    std::vector<Dict::Item> items = dict->items;
+    for (auto& [key, value] : items)
+      if (key.text()->view() == "role" && value.text()) value = role_value(runtime, value.text()->view());
+    messages.push_back(runtime.dict(std::move(items)));
+  }
+  return runtime.list(std::move(messages));
+}
+
+// Memory for the values: some, and as much as the conversation needs.
+Limits limits_for(size_t bytes) {
+  Limits limits;
+  limits.memory += 2 * bytes;
+  limits.output += bytes;
+  return limits;
+}
+
+ChatText render_with(const Template& program, size_t bytes, const ChatOptions& options,
+                     const std::function<Value(Runtime&)>& messages) {
+  const std::time_t now = options.now.value_or(std::time(nullptr));
+  std::tm local{};
+  localtime_r(&now, &local);
+  const auto variables = [&](Runtime& runtime) {
+    Template::Variables all = {{"messages", messages(runtime)},
+                               {"tools", Value(None())},
+                               {"documents", Value(None())},
+                               {"add_generation_prompt", options.add_generation_prompt}};
+    if (!options.tools.empty()) all[1].second = read_json_value(runtime, options.tools, "tools");
+    for (const auto& [name, token] : options.tokens) all.push_back({name, runtime.make(token)});
+    if (options.variables.empty()) return all;
+    const Value more = read_json_value(runtime, options.variables, "variables");
+    if (!more.get<Dict>()) fail("variables: is {}, expected an object", more.type_name());
+    for (const auto& [name, value] : more.get<Dict>()->items)
+      all.push_back({std::string(name.text()->view()), value});
+    return all;
   };
-  void token(std::string_view text) { parts_.push_back({std::string(text), true}); }
-  void text(std::string_view text) {
-    if (parts_.empty() || parts_.back().special) parts_.push_back({"", false});
-    parts_.back().text += text;
-  }
-  // <|im_start|>role\ncontent<|im_end|>\n
-  void turn(std::string_view role, std::string_view content) {
-    open_turn(role);
-    text(content);
-    close_turn();
-  }
-  void open_turn(std::string_view role) {
-    token("<|im_start|>");
-    text(role);
-    text("\n");
-  }
-  void close_turn() {
-    token("<|im_end|>");
-    text("\n");
-  }
-  const std::vector<Part>& parts() const { return parts_; }
-
- private:
-  std::vector<Part> parts_;
-};
-
-using Messages = std::span<const Message>;
-
-Rendered smollm2(Messages messages, bool add_generation_prompt) {
-  Rendered out;
-  if (!messages.empty() && messages[0].role != "system")
-    out.turn("system", "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
-  for (const Message& message : messages) out.turn(message.role, message.content);
-  if (add_generation_prompt) out.open_turn("assistant");
-  return out;
-}
-
-std::string_view without_newlines_before(std::string_view text) {
-  return text.substr(std::min(text.find_first_not_of('\n'), text.size()));
-}
-
-std::string_view without_newlines_behind(std::string_view text) {
-  return text.substr(0, text.find_last_not_of('\n') + 1);
-}
-
-// An answer of a model that thinks first: what stands in <think> ... </think>, and the rest.
-struct Answer {
-  std::string_view thoughts, content;
-};
-Answer take_apart(std::string_view text) {
-  constexpr std::string_view begin = "<think>", end = "</think>";
-  const size_t first_end = text.find(end);
-  if (first_end == std::string_view::npos) return {{}, text};
-  std::string_view thoughts = without_newlines_behind(text.substr(0, first_end));
-  if (const size_t start = thoughts.rfind(begin); start != std::string_view::npos)
-    thoughts.remove_prefix(start + begin.size());
-  return {without_newlines_before(thoughts),
-          without_newlines_before(text.substr(text.rfind(end) + end.size()))};
-}
-
-Rendered qwen3(Messages messages, bool add_generation_prompt) {
-  if (messages.empty()) fail("chat template qwen3: there are no messages, expected at least one");
-  Rendered out;
-  if (messages[0].role == "system") out.turn("system", messages[0].content);
-  const auto is_query = [](const Message& message) {
-    const std::string& text = message.content;
-    return message.role == "user" &&
-           !(text.starts_with("<tool_response>") && text.ends_with("</tool_response>"));
-  };
-  // Thoughts are shown only behind the last question.
-  size_t last_query = messages.size() - 1;
-  for (size_t i = messages.size(); i-- > 0;) {
-    if (is_query(messages[i])) {
-      last_query = i;
-      break;
-    }
-  }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const Message& message = messages[i];
-    const bool last = i + 1 == messages.size();
-    if (message.role == "user" || (message.role == "system" && i > 0)) {
-      out.turn(message.role, message.content);
-    } else if (message.role == "assistant") {
-      const Answer answer = take_apart(message.content);
-      out.open_turn(message.role);
-      if (i > last_query && (last || !answer.thoughts.empty())) {
-        out.text("<think>\n");
-        out.text(without_newlines_behind(answer.thoughts));
-        out.text("\n</think>\n\n");
-        out.text(without_newlines_before(answer.content));
-      } else {
-        out.text(answer.content);
-      }
-      out.close_turn();
-    } else if (message.role == "tool") {
-      // Results that follow one another share a turn of the user.
-      if (i == 0 || messages[i - 1].role != "tool") {
-        out.token("<|im_start|>");
-        out.text("user");
-      }
-      out.text("\n<tool_response>\n");
-      out.text(message.content);
-      out.text("\n</tool_response>");
-      if (last || messages[i + 1].role != "tool") out.close_turn();
-    }
-  }
-  if (add_generation_prompt) out.open_turn("assistant");
-  return out;
-}
-
-struct Template {
-  std::string_view sha256, name;
-  Rendered (*render)(Messages, bool);
-};
-constexpr Template templates[] = {
-    {"872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788", "smollm2", smollm2},
-    {"87a2728cb8dc9fe424d624542f6060ec05a1d285ebbec578bb078900e33396b5", "qwen3", qwen3},
-};
-
-const Template& known_template(const std::string& chat_template) {
-  if (chat_template.empty())
-    fail_hint("use `intarsia generate` to continue plain text", "chat: the model has no chat template");
-  const std::string hash = sha256(chat_template);
-  std::string names;
-  for (const Template& known : templates) {
-    if (known.sha256 == hash) return known;
-    names += names.empty() ? "" : ", ";
-    names += known.name;
-  }
-  fail_hint("use `intarsia generate` to continue plain text",
-            "chat: the model's chat template (SHA-256 {}) is not known; known are those of {}", hash, names);
+  const Text text =
+      program.render(variables, local, limits_for(bytes + options.tools.size() + options.variables.size()));
+  return {std::string(text.view()), text.foreign_ranges()};
 }
 
 }  // namespace
 
-std::string render_chat(const std::string& chat_template, Messages messages, bool add_generation_prompt) {
-  std::string text;
-  const Rendered rendered = known_template(chat_template).render(messages, add_generation_prompt);
-  for (const Rendered::Part& part : rendered.parts()) text += part.text;
-  return text;
+ChatTemplate::ChatTemplate(std::string_view source, std::string name)
+    : template_(std::make_shared<Template>(source, std::move(name))) {}
+
+ChatText ChatTemplate::render(std::span<const Message> messages, const ChatOptions& options) const {
+  size_t bytes = 0;
+  for (const Message& message : messages) bytes += message.content.size();
+  return render_with(*template_, bytes, options, [&](Runtime& runtime) {
+    std::vector<Value> values;
+    for (const Message& message : messages) values.push_back(message_value(runtime, message));
+    return runtime.list(std::move(values));
+  });
 }
 
-Ids encode_chat(const Tokenizer& tokenizer, Messages messages, bool add_generation_prompt) {
-  Ids ids;
-  const Rendered rendered = known_template(tokenizer.chat_template).render(messages, add_generation_prompt);
-  for (const Rendered::Part& part : rendered.parts()) {
-    if (!part.special) {
-      const Ids text = tokenizer.encode(part.text);
-      ids.insert(ids.end(), text.begin(), text.end());
-    } else if (const auto id = tokenizer.id_of(part.text)) {
-      ids.push_back(*id);
-    } else {
-      fail("chat: the template makes the token {}, which the tokenizer does not have", quote(part.text));
-    }
-  }
-  return ids;
+ChatText ChatTemplate::render(std::string_view messages, const ChatOptions& options) const {
+  return render_with(*template_, messages.size(), options,
+                     [&](Runtime& runtime) { return messages_value(runtime, messages); });
+}
+
+ChatTemplate chat_template_of(const Tokenizer& tokenizer) {
+  if (tokenizer.chat_template.empty())
+    fail_hint("use `intarsia generate` to continue plain text", "chat: the model has no chat template");
+  return ChatTemplate(tokenizer.chat_template);
+}
+
+std::vector<std::pair<std::string, std::string>> named_tokens(const Tokenizer& tokenizer) {
+  std::vector<std::pair<std::string, std::string>> tokens;
+  const auto name = [&](const char* key, const std::optional<int32_t>& id) {
+    if (id) tokens.push_back({key, std::string(tokenizer.piece(*id))});
+  };
+  name("bos_token", tokenizer.bos);
+  name("eos_token", tokenizer.eos);
+  return tokens;
+}
+
+Ids encode_chat(const Tokenizer& tokenizer, const ChatText& text) {
+  return tokenizer.encode_between(text.text, text.foreign);
+}
+
+Ids chat_ids(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+             std::span<const Message> messages) {
+  ChatOptions options;
+  options.tokens = named_tokens(tokenizer);
+  return encode_chat(tokenizer, chat_template.render(messages, options));
 }
 
 }  // namespace intarsia

@@ -10,6 +10,10 @@ std::string_view Tokenizer::bytes_after(int32_t, int32_t id, bool special) const
   return bytes(id, special);
 }
 
+Ids Tokenizer::encode_between(std::string_view text, std::span<const std::pair<size_t, size_t>>) const {
+  return encode(text);
+}
+
 void Tokenizer::write_gguf(GgufWriter&, int64_t) const {
   fail_hint("convert to a directory", "tokenizer: it is of a kind that GGUF cannot hold");
 }

@@ -84,15 +84,29 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
 }
 
 Ids PipelineTokenizer::encode(std::string_view text, bool special) const {
+  return encode_marked(text, {special, {}});
+}
+
+Ids PipelineTokenizer::encode_between(std::string_view text,
+                                      std::span<const std::pair<size_t, size_t>> plain) const {
+  return encode_marked(text, {true, plain});
+}
+
+Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& special) const {
   Ids out;
   out.reserve(text.size() / 3 + 8);
   raw_added_.split(
-      text, special, [&](std::string_view plain) { encode_plain(plain, special, out); },
+      text, special,
+      [&](std::string_view part) {
+        // Normalized text has other places than the raw one: there, a part allows special tokens or none.
+        const auto begin = static_cast<size_t>(part.data() - text.data());
+        encode_plain(part, {special.allows(begin, begin + part.size()), {}}, out);
+      },
       [&](int32_t id) { out.push_back(id); });
   return out;
 }
 
-void PipelineTokenizer::encode_plain(std::string_view text, bool special, Ids& out) const {
+void PipelineTokenizer::encode_plain(std::string_view text, const SpecialText& special, Ids& out) const {
   if (pipeline_.normalizer.empty()) return encode_words(text, out);
   const std::string normal = pipeline_.normalizer(text);
   normalized_added_.split(

@@ -61,6 +61,7 @@ class PipelineTokenizer final : public Tokenizer {
   explicit PipelineTokenizer(TokenizerParts parts);
 
   Ids encode(std::string_view text, bool special) const override;
+  Ids encode_between(std::string_view text, std::span<const std::pair<size_t, size_t>> plain) const override;
   std::string_view bytes(int32_t id, bool special) const override;
   std::string_view bytes_after(int32_t previous, int32_t id, bool special) const override;
   int32_t size() const override { return pieces_.size(); }
@@ -75,7 +76,8 @@ class PipelineTokenizer final : public Tokenizer {
 
  private:
   void check(int32_t id) const;
-  void encode_plain(std::string_view text, bool special, Ids& out) const;
+  Ids encode_marked(std::string_view text, const SpecialText& special) const;
+  void encode_plain(std::string_view text, const SpecialText& special, Ids& out) const;
   void encode_words(std::string_view text, Ids& out) const;
   void write_byte_level(GgufWriter& out) const;
   void write_sentencepiece(GgufWriter& out, int64_t vocabulary) const;

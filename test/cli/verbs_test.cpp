@@ -61,8 +61,8 @@ TEST_F(Verbs, VersionAndHelp) {
   EXPECT_EQ(run({"--version"}).exit, 0);
   const Outcome help = run({"--help"});
   EXPECT_EQ(help.exit, 0);
-  for (const char* verb :
-       {"train", "generate", "chat", "tokenizer", "eval", "inspect", "convert", "doctor", "bench"}) {
+  for (const char* verb : {"train", "generate", "chat", "template", "tokenizer", "eval", "inspect", "convert",
+                           "doctor", "bench"}) {
     EXPECT_NE(help.out.find(verb), std::string::npos) << verb;
     const Outcome of_verb = run({verb, "--help"});
     EXPECT_EQ(of_verb.exit, 0) << verb;
@@ -202,6 +202,31 @@ TEST_F(Verbs, ConvertThereAndBackGivesTheSameText) {
   const Json half = Json::parse(run({"inspect", scratch.path("half"), "--json"}).out);
   EXPECT_EQ(half["types"].size(), 1u);
   EXPECT_TRUE(half["types"].contains("bf16"));
+}
+
+TEST_F(Verbs, TemplateRenderPrintsTheTextAndNothingElse) {
+  const std::string source =
+      scratch.write("chat.jinja",
+                    "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+                    "{{ tools | length if tools }}{% if add_generation_prompt %}<assistant>{% endif %}\n\n");
+  const std::string talk = scratch.write("talk.json", R"([{"role": "user", "content": "Grüße"}])");
+  const std::string tools = scratch.write("tools.json", R"([{"type": "function"}, {}])");
+  const std::string more = scratch.write("more.json", R"({"bos_token": "<s>"})");
+  const Outcome plain = run({"template", "render", source, "--messages", talk});
+  EXPECT_EQ(plain.exit, 0) << plain.err;
+  EXPECT_EQ(plain.out, "<user>Grüße<assistant>");
+  EXPECT_EQ(run({"template", "render", source, "--messages", talk, "--tools", tools, "--variables", more,
+                 "--no-generation-prompt"})
+                .out,
+            "<s><user>Grüße2");
+  const Json json = Json::parse(run({"template", "render", source, "--messages", talk, "--json"}).out);
+  EXPECT_EQ(json["from_messages"], Json::parse("[[6, 13]]"));
+  expect_error(run({"template", "render", scratch.write("bad.jinja", "\n{% block x %}"), "--messages", talk}),
+               1, "bad.jinja:2: the tag \"block\" is not supported");
+}
+
+TEST_F(Verbs, GenerateAsksInTheWordsOfTheChatTemplate) {
+  expect_error(run({"generate", model(), "the cat", "--chat"}), 1, "the model has no chat template");
 }
 
 TEST_F(Verbs, ChatAnswersEachLineAndObeysCommands) {

@@ -199,9 +199,9 @@ TEST(Chat, WithoutATemplateItContinuesWhatWasSaid) {
   EXPECT_EQ(chat.say("the cat"), first);
 }
 
-TEST(Chat, AnUnknownTemplateIsRefusedAtOnce) {
+TEST(Chat, ATemplateThatIsNotSupportedIsRefusedAtOnce) {
   Loaded loaded = tiny();
-  std::const_pointer_cast<Tokenizer>(loaded.tokenizer)->chat_template = "{{ messages }}";
+  std::const_pointer_cast<Tokenizer>(loaded.tokenizer)->chat_template = "{% include 'x' %}";
   EXPECT_THROW(Chat{loaded}, Error);
 }
 

@@ -56,6 +56,7 @@ const std::map<std::string, std::string> public_headers = {
     {"data.h", "data"},
     {"digits.h", "data"},
     {"tokenizer.h", "text"},
+    {"chat_template.h", "text"},
     {"model.h", "model"},
     {"train.h", "train"},
     {"generate.h", "generate"},

@@ -1,0 +1,579 @@
+// Filters: what stands behind |.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/fail.h"
+#include "data/file.h"
+#include "text/template/builtins.h"
+#include "text/template/python.h"
+#include "text/template/tables.h"
+#include "text/template/text_tools.h"
+#include "text/template/unicode_text.h"
+
+namespace intarsia::jinja {
+
+namespace {
+
+// Text as it is, anything else as str() writes it.
+Value soft_text(Runtime& runtime, const Value& value) {
+  return value.text() ? value : runtime.make(str(runtime, value));
+}
+
+Value like(Runtime& runtime, const Value& original, Text text) {
+  const TextObject* object = original.get<TextObject>();
+  return runtime.make(std::move(text), object && object->markup);
+}
+
+Value generator(Runtime& runtime, std::vector<Value> items) {
+  return runtime.list(std::move(items), SequenceKind::generator);
+}
+
+// A value by the name that is given as an argument: "a.b.0" goes down three levels.
+class Getter {
+ public:
+  Getter(Runtime& runtime, const Value* path, const Value* otherwise = nullptr) : otherwise_(otherwise) {
+    if (!path || path->is_none()) return;
+    if (!path->text()) {
+      steps_.push_back(*path);
+      return;
+    }
+    const Text& text = *path->text();
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.view().find('.', begin), text.size());
+      const Text step = text.part(begin, end);
+      const bool number =
+          !step.empty() && step.view().find_first_not_of("0123456789") == std::string_view::npos;
+      steps_.push_back(number ? Value(parse_integer(step.view(), 10).value_or(0)) : runtime.make(step));
+      begin = end + 1;
+    }
+  }
+  Value operator()(Runtime& runtime, Value value) const {
+    for (const Value& step : steps_) {
+      value = item(runtime, value, step);
+      if (value.is_undefined() && otherwise_ && !otherwise_->is_none()) value = *otherwise_;
+    }
+    return value;
+  }
+
+ private:
+  std::vector<Value> steps_;
+  const Value* otherwise_;
+};
+
+Value without_case(Runtime& runtime, Value value) {
+  return value.text() ? runtime.make(lower(runtime, *value.text())) : value;
+}
+
+// ---- numbers
+
+Value absolute(Runtime&, const Value& value, Arguments& arguments) {
+  const Parameters given("abs", arguments, {});
+  if (const double* real = value.get<double>()) return std::abs(*real);
+  const auto whole = value.integer();
+  require_defined(value);
+  if (!whole) fail("abs: expected a number, found {}", value.type_name());
+  return *whole < 0 ? negative(*whole) : Value(*whole);
+}
+
+Value whole_of(double number) {
+  if (!(std::abs(number) < 0x1p63)) fail("int: the number {} does not fit into 64 bits", number);
+  return static_cast<int64_t>(number);
+}
+
+Value to_integer(Runtime&, const Value& value, Arguments& arguments) {
+  const Parameters given("int", arguments, {"default", "base"});
+  require_defined(value);
+  if (const auto whole = value.integer()) return *whole;
+  if (const double* real = value.get<double>(); real && !std::isnan(*real)) return whole_of(*real);
+  if (const Text* text = value.text()) {
+    if (const auto whole = parse_integer(text->view(), static_cast<int>(given.integer(1, 10)))) return *whole;
+    if (const auto number = parse_number(text->view()); number && std::isfinite(*number))
+      return whole_of(*number);
+  }
+  return given[0] ? *given[0] : Value(int64_t{0});
+}
+
+Value to_number(Runtime&, const Value& value, Arguments& arguments) {
+  const Parameters given("float", arguments, {"default"});
+  require_defined(value);
+  if (const auto number = value.number()) return *number;
+  if (const Text* text = value.text())
+    if (const auto number = parse_number(text->view())) return *number;
+  return given[0] ? *given[0] : Value(0.0);
+}
+
+double rounded(double value, int64_t digits) {
+  if (digits > 300 || !std::isfinite(value)) return value;
+  if (digits < 0) {
+    const double scale = std::pow(10.0, static_cast<double>(std::min<int64_t>(-digits, 400)));
+    return std::isfinite(scale) ? std::nearbyint(value / scale) * scale : 0.0;
+  }
+  // Correct rounding of the binary value, a half to the even digit.
+  return *parse_number(fmt::format("{:.{}f}", value, digits));
+}
+
+Value round_number(Runtime&, const Value& value, Arguments& arguments) {
+  const Parameters given("round", arguments, {"precision", "method"});
+  const int64_t digits = given.integer(0, 0);
+  const std::string_view method = given[1] ? given.text(1).view() : "common";
+  require_defined(value);
+  const auto number = value.number();
+  if (!number) fail("round: expected a number, found {}", value.type_name());
+  if (method == "common") {
+    if (!value.integer()) return rounded(*number, digits);
+    return digits >= 0 ? Value(*value.integer()) : whole_of(rounded(*number, digits));
+  }
+  if (method != "ceil" && method != "floor")
+    fail("round: the method is {}, expected common, ceil or floor", quote(method));
+  const double scale = std::pow(10.0, static_cast<double>(digits));
+  return (method == "ceil" ? std::ceil(*number * scale) : std::floor(*number * scale)) / scale;
+}
+
+// ---- text
+
+template <Text (*change)(Runtime&, const Text&)>
+Value changed(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("filter", arguments, {});
+  return like(runtime, value, change(runtime, str(runtime, value)));
+}
+
+// Words start behind space, hyphens and opening brackets.
+Text titled(Runtime& runtime, const Text& text) {
+  bool starts = true;
+  return mapped(runtime, text, [&](uint32_t code, bool, bool) {
+    const bool between =
+        is_space(code) ||
+        (code < 0x80 && std::string_view("-({[<").find(static_cast<char>(code)) != std::string_view::npos);
+    const bool first = std::exchange(starts, between) && !between;
+    return first ? upper_of(code) : lower_of(code);
+  });
+}
+
+Value center(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("center", arguments, {"width"});
+  return like(runtime, value,
+              padded(runtime, str(runtime, value), given.integer(0, 80), Side::both, Text(" ")));
+}
+
+Value escape(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("escape", arguments, {});
+  return runtime.make(markup_of(runtime, value), true);
+}
+
+Value safe(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("safe", arguments, {});
+  return runtime.make(str(runtime, value), true);
+}
+
+Value to_text(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("string", arguments, {});
+  return soft_text(runtime, value);
+}
+
+Value format(Runtime& runtime, const Value& value, Arguments& arguments) {
+  if (!arguments.positional.empty() && !arguments.named.empty())
+    fail("format: takes arguments by place or by name, not both");
+  std::vector<Dict::Item> named;
+  for (auto& [name, each] : arguments.named) named.push_back({runtime.make(name), std::move(each)});
+  const Value given = named.empty() ? runtime.list(std::move(arguments.positional), SequenceKind::tuple)
+                                    : runtime.dict(std::move(named));
+  const bool markup = value.get<TextObject>() && value.get<TextObject>()->markup;
+  return like(runtime, value, printf_text(runtime, str(runtime, value), given, markup));
+}
+
+Value indent(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("indent", arguments, {"width", "first", "blank"});
+  require_defined(value);
+  if (!value.text()) fail("indent: expected text, found {}", value.type_name());
+  constexpr int64_t widest = 1000;
+  Text margin;
+  if (given[0] && given[0]->text())
+    margin = given.text(0);
+  else
+    margin.add(std::string(static_cast<size_t>(std::clamp<int64_t>(given.integer(0, 4), 0, widest)), ' '));
+  Text text = *value.text();
+  text.add("\n");
+  const std::vector<Text> lines = lines_of(text, false);
+  Text out;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    runtime.work(1 + (lines[i].size() + margin.size()) / 64);
+    if (i) out.add("\n");
+    const bool indented = i == 0 ? given.truth(1, false) : given.truth(2, false) || !lines[i].empty();
+    if (indented) out.add(margin);
+    out.add(lines[i]);
+  }
+  return like(runtime, value, std::move(out));
+}
+
+Value replace(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("replace", arguments, {"old", "new", "count"}, 2);
+  const int64_t most = given[2] && !given[2]->is_none() ? given.integer(2, -1) : -1;
+  return runtime.make(
+      replaced(runtime, str(runtime, value), str(runtime, *given[0]), str(runtime, *given[1]), most));
+}
+
+Value trim(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("trim", arguments, {"chars"});
+  const bool all = !given[0] || given[0]->is_none();
+  return like(runtime, value, stripped(str(runtime, value), Side::both, all ? nullptr : &given.text(0)));
+}
+
+Value tojson(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("tojson", arguments, {"ensure_ascii", "indent", "separators", "sort_keys"});
+  JsonStyle style;
+  style.ensure_ascii = given.truth(0, false);
+  style.sort_keys = given.truth(3, false);
+  if (given[1] && !given[1]->is_none()) {
+    constexpr int64_t widest = 100;
+    style.item_separator = Text(",");
+    style.indent = given[1]->text()
+                       ? given.text(1)
+                       : Text(std::string(
+                             static_cast<size_t>(std::clamp<int64_t>(given.integer(1, 0), 0, widest)), ' '));
+  }
+  if (given[2] && !given[2]->is_none()) {
+    const std::vector<Value> two = items_of(runtime, *given[2]);
+    if (two.size() != 2 || !two[0].text() || !two[1].text()) fail("tojson: separators are two texts");
+    style.item_separator = *two[0].text();
+    style.key_separator = *two[1].text();
+  }
+  return runtime.make(json_text(runtime, value, style));
+}
+
+// ---- lists and dictionaries
+
+Value default_value(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("default", arguments, {"default_value", "boolean"});
+  const bool missing = value.is_undefined() || (given.truth(1, false) && !truth(value));
+  if (!missing) return value;
+  return given[0] ? *given[0] : runtime.make(std::string_view());
+}
+
+Value attr(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("attr", arguments, {"name"}, 1);
+  require_defined(value);
+  return attribute_only(runtime, value, given.text(0).view());
+}
+
+Value batch(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("batch", arguments, {"linecount", "fill_with"}, 1);
+  const int64_t count = given.integer(0, 0);
+  if (count < 1) fail("batch: {} items a batch, expected 1 or more", count);
+  std::vector<Value> batches, batch_items;
+  const std::vector<Value> items = items_of(runtime, value);
+  for (const Value& each : items) {
+    batch_items.push_back(each);
+    if (static_cast<int64_t>(batch_items.size()) == count)
+      batches.push_back(runtime.list(std::exchange(batch_items, {})));
+  }
+  if (!batch_items.empty()) {
+    if (given[1] && !given[1]->is_none()) {
+      runtime.work(static_cast<size_t>(count));
+      if (count > value_limit) fail("batch: {} items a batch are too many", count);
+      batch_items.resize(static_cast<size_t>(count), *given[1]);
+    }
+    batches.push_back(runtime.list(std::move(batch_items)));
+  }
+  return generator(runtime, std::move(batches));
+}
+
+Value slice_list(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("slice", arguments, {"slices", "fill_with"}, 1);
+  const std::vector<Value> items = items_of(runtime, value);
+  const int64_t count = given.integer(0, 0), size = static_cast<int64_t>(items.size());
+  constexpr int64_t most = 10'000;
+  if (count < 1 || count > most) fail("slice: {} slices, expected 1 to {}", count, most);
+  std::vector<Value> slices;
+  int64_t begin = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const bool longer = i < size % count;
+    const int64_t end = begin + size / count + (longer ? 1 : 0);
+    std::vector<Value> part(items.begin() + begin, items.begin() + end);
+    if (given[1] && !given[1]->is_none() && !longer) part.push_back(*given[1]);
+    slices.push_back(runtime.list(std::move(part)));
+    begin = end;
+  }
+  return generator(runtime, std::move(slices));
+}
+
+Value dictsort(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("dictsort", arguments, {"case_sensitive", "by", "reverse"});
+  require_defined(value);
+  const Dict* dict = value.get<Dict>();
+  if (!dict) fail("dictsort: expected a dictionary, found {}", value.type_name());
+  const std::string_view by = given[1] ? given.text(1).view() : "key";
+  if (by != "key" && by != "value") fail("dictsort: by is {}, expected key or value", quote(by));
+  std::vector<std::pair<Value, Value>> sorted;  // what to sort by, and the pair
+  for (const auto& [key, each] : dict->items) {
+    Value sort_key = by == "key" ? key : each;
+    if (!given.truth(0, false)) sort_key = without_case(runtime, sort_key);
+    sorted.push_back({sort_key, runtime.list({key, each}, SequenceKind::tuple)});
+  }
+  const bool reverse = given.truth(2, false);
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) {
+    return reverse ? less(runtime, b.first, a.first) : less(runtime, a.first, b.first);
+  });
+  std::vector<Value> pairs;
+  for (auto& each : sorted) pairs.push_back(std::move(each.second));
+  return runtime.list(std::move(pairs));
+}
+
+Value first(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("first", arguments, {});
+  const Sequence* sequence = value.get<Sequence>();
+  if (sequence && sequence->kind == SequenceKind::generator && sequence->used < sequence->items.size())
+    return sequence->items[sequence->used++];
+  if (const Text* text = value.text(); text && !text->empty())
+    return runtime.make(text->part(0, letter_at(text->view(), 0).size));
+  const std::vector<Value> items = items_of(runtime, value);
+  return items.empty() ? undefined("there is no first item, the sequence is empty") : items.front();
+}
+
+Value last(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("last", arguments, {});
+  require_defined(value);
+  const Sequence* sequence = value.get<Sequence>();
+  if (sequence && sequence->kind == SequenceKind::generator)
+    fail("last: a generator has no end to start from");
+  const std::vector<Value> items = items_of(runtime, value);
+  return items.empty() ? undefined("there is no last item, the sequence is empty") : items.back();
+}
+
+Value items(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("items", arguments, {});
+  std::vector<Value> pairs;
+  const Dict* dict = value.get<Dict>();
+  if (!dict && !value.is_undefined()) fail("items: expected a dictionary, found {}", value.type_name());
+  if (dict)
+    for (const auto& [key, each] : dict->items)
+      pairs.push_back(runtime.list({key, each}, SequenceKind::tuple));
+  return generator(runtime, std::move(pairs));
+}
+
+Value join(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("join", arguments, {"d", "attribute"});
+  const Getter get(runtime, given[1]);
+  std::vector<Text> parts;
+  for (const Value& each : items_of(runtime, value)) parts.push_back(str(runtime, get(runtime, each)));
+  return runtime.make(joined(runtime, given[0] ? str(runtime, *given[0]) : Text(), parts));
+}
+
+Value length(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("length", arguments, {});
+  runtime.work(value.text() ? value.text()->size() / 64 : 0);
+  return length_of(value);
+}
+
+Value to_list(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("list", arguments, {});
+  return runtime.list(items_of(runtime, value));
+}
+
+Value map(Runtime& runtime, const Value& value, Arguments& arguments) {
+  if (!truth(value)) return generator(runtime, {});
+  std::vector<Value> mapped_items;
+  if (arguments.positional.empty()) {
+    const Parameters given("map", arguments, {"attribute", "default"}, 1);
+    const Getter get(runtime, given[0], given[1]);
+    for (const Value& each : items_of(runtime, value)) mapped_items.push_back(get(runtime, each));
+    return generator(runtime, std::move(mapped_items));
+  }
+  const Text* name = arguments.positional[0].text();
+  const Builtin* filter = name ? find_filter(name->view()) : nullptr;
+  if (!filter) fail("map: expected the name of a filter, found {}", name ? quote(name->view()) : "none");
+  for (const Value& each : items_of(runtime, value)) {
+    const Runtime::Level level(runtime);
+    Arguments rest{{arguments.positional.begin() + 1, arguments.positional.end()}, arguments.named};
+    mapped_items.push_back(filter->call(runtime, each, rest));
+  }
+  return generator(runtime, std::move(mapped_items));
+}
+
+// Those items that pass a test, or whose attribute does; those that fail it if not `wanted`.
+template <bool wanted, bool by_attribute>
+Value select(Runtime& runtime, const Value& value, Arguments& arguments) {
+  if (!truth(value)) return generator(runtime, {});
+  const size_t skipped = by_attribute ? 1 : 0;
+  const std::vector<Value>& given = arguments.positional;
+  if (given.size() < skipped) fail("selectattr, rejectattr: the name of an attribute is missing");
+  const Getter get(runtime, by_attribute ? &given[0] : nullptr);
+  const Builtin* test = nullptr;
+  if (given.size() > skipped) {
+    const Text* name = given[skipped].text();
+    test = name ? find_test(name->view()) : nullptr;
+    if (!test)
+      fail("select, reject: expected the name of a test, found {}", name ? quote(name->view()) : "none");
+  }
+  std::vector<Value> selected;
+  for (const Value& each : items_of(runtime, value)) {
+    const Value tested = get(runtime, each);
+    bool passes = truth(tested);
+    if (test) {
+      Arguments rest{{given.begin() + static_cast<std::ptrdiff_t>(skipped) + 1, given.end()},
+                     arguments.named};
+      passes = truth(test->call(runtime, tested, rest));
+    }
+    if (passes == wanted) selected.push_back(each);
+  }
+  return generator(runtime, std::move(selected));
+}
+
+template <bool greatest>
+Value extreme(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given(greatest ? "max" : "min", arguments, {"case_sensitive", "attribute"});
+  const Getter get(runtime, given[1]);
+  const auto key_of = [&](const Value& each) {
+    const Value key = get(runtime, each);
+    return given.truth(0, false) ? key : without_case(runtime, key);
+  };
+  const std::vector<Value> all = items_of(runtime, value);
+  if (all.empty()) return undefined("there is no such item, the sequence is empty");
+  const Value* best = &all[0];
+  Value best_key = key_of(all[0]);
+  for (const Value& each : all) {
+    Value key = key_of(each);
+    if (!(greatest ? less(runtime, best_key, key) : less(runtime, key, best_key))) continue;
+    best = &each;
+    best_key = std::move(key);
+  }
+  return *best;
+}
+
+Value reverse(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("reverse", arguments, {});
+  if (value.text()) {
+    const Value backwards = int64_t{-1};
+    return slice(runtime, value, nullptr, nullptr, &backwards);
+  }
+  std::vector<Value> all = items_of(runtime, value);
+  std::reverse(all.begin(), all.end());
+  return generator(runtime, std::move(all));
+}
+
+Value sort(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("sort", arguments, {"reverse", "case_sensitive", "attribute"});
+  std::vector<Getter> getters;
+  if (given[2] && given[2]->text()) {
+    // Several attributes are named with commas between them.
+    const Text& names = given.text(2);
+    for (size_t begin = 0; begin <= names.size();) {
+      const size_t end = std::min(names.view().find(',', begin), names.size());
+      const Value name = runtime.make(names.part(begin, end));
+      getters.emplace_back(runtime, &name);
+      begin = end + 1;
+    }
+  } else {
+    getters.emplace_back(runtime, given[2]);
+  }
+  std::vector<std::pair<std::vector<Value>, Value>> keyed;
+  for (Value& each : items_of(runtime, value)) {
+    std::vector<Value> keys;
+    for (const Getter& get : getters) {
+      const Value key = get(runtime, each);
+      keys.push_back(given.truth(1, false) ? key : without_case(runtime, key));
+    }
+    keyed.push_back({std::move(keys), std::move(each)});
+  }
+  const auto before = [&](const std::vector<Value>& a, const std::vector<Value>& b) {
+    for (size_t i = 0; i < a.size(); ++i) {
+      runtime.work(static_cast<size_t>(std::min(a[i].extent().values, b[i].extent().values)));
+      if (!equal(a[i], b[i])) return less(runtime, a[i], b[i]);
+    }
+    return false;
+  };
+  const bool backwards = given.truth(0, false);
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
+    return backwards ? before(b.first, a.first) : before(a.first, b.first);
+  });
+  std::vector<Value> sorted;
+  for (auto& each : keyed) sorted.push_back(std::move(each.second));
+  return runtime.list(std::move(sorted));
+}
+
+Value sum(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("sum", arguments, {"attribute", "start"});
+  const Getter get(runtime, given[0]);
+  Value total = given[1] ? *given[1] : Value(int64_t{0});
+  if (total.text()) fail("sum: text cannot be summed, expected numbers or lists");
+  for (const Value& each : items_of(runtime, value)) total = add(runtime, total, get(runtime, each));
+  return total;
+}
+
+Value unique(Runtime& runtime, const Value& value, Arguments& arguments) {
+  const Parameters given("unique", arguments, {"case_sensitive", "attribute"});
+  const Getter get(runtime, given[1]);
+  std::unordered_multimap<size_t, Value> seen;
+  std::vector<Value> kept;
+  for (const Value& each : items_of(runtime, value)) {
+    Value key = get(runtime, each);
+    if (!given.truth(0, false)) key = without_case(runtime, key);
+    const size_t hash = hash_of(key);
+    const auto [begin, end] = seen.equal_range(hash);
+    if (std::any_of(begin, end, [&](const auto& other) { return equal(other.second, key); })) continue;
+    seen.emplace(hash, std::move(key));
+    kept.push_back(each);
+  }
+  return generator(runtime, std::move(kept));
+}
+
+constexpr std::array filters = {
+    Builtin{"abs", absolute},
+    Builtin{"attr", attr},
+    Builtin{"batch", batch},
+    Builtin{"capitalize", changed<capitalized>},
+    Builtin{"center", center},
+    Builtin{"count", length},
+    Builtin{"d", default_value},
+    Builtin{"default", default_value},
+    Builtin{"dictsort", dictsort},
+    Builtin{"e", escape},
+    Builtin{"escape", escape},
+    Builtin{"first", first},
+    Builtin{"float", to_number},
+    Builtin{"format", format},
+    Builtin{"indent", indent},
+    Builtin{"int", to_integer},
+    Builtin{"items", items},
+    Builtin{"join", join},
+    Builtin{"last", last},
+    Builtin{"length", length},
+    Builtin{"list", to_list},
+    Builtin{"lower", changed<lower>},
+    Builtin{"map", map},
+    Builtin{"max", extreme<true>},
+    Builtin{"min", extreme<false>},
+    Builtin{"reject", select<false, false>},
+    Builtin{"rejectattr", select<false, true>},
+    Builtin{"replace", replace},
+    Builtin{"reverse", reverse},
+    Builtin{"round", round_number},
+    Builtin{"safe", safe},
+    Builtin{"select", select<true, false>},
+    Builtin{"selectattr", select<true, true>},
+    Builtin{"slice", slice_list},
+    Builtin{"sort", sort},
+    Builtin{"string", to_text},
+    Builtin{"sum", sum},
+    Builtin{"title", changed<titled>},
+    Builtin{"tojson", tojson},
+    Builtin{"trim", trim},
+    Builtin{"unique", unique},
+    Builtin{"upper", changed<upper>},
+};
+static_assert(is_sorted_table(filters));
+
+constexpr std::string_view unsupported_filters[] = {"filesizeformat", "forceescape", "groupby",   "pprint",
+                                                    "random",         "striptags",   "truncate",  "urlencode",
+                                                    "urlize",         "wordcount",   "wordwrap", "xmlattr"};
+
+}  // namespace
+
+const Builtin* find_filter(std::string_view name) { return find_in(filters, name); }
+
+bool is_unsupported_filter(std::string_view name) {
+  return std::find(std::begin(unsupported_filters), std::end(unsupported_filters), name) !=
+         std::end(unsupported_filters);
+}
+
+}  // namespace intarsia::jinja

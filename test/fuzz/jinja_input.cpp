@@ -1,0 +1,54 @@
+// What Jinja templates are given: the first byte chooses a template, the others are the messages as JSON.
+#include <array>
+
+#include "intarsia/chat_template.h"
+#include "touch.h"
+
+namespace {
+
+using namespace intarsia;
+
+constexpr std::array sources = {
+    // What templates of models do.
+    R"({%- set ns = namespace(seen=0, last='') %}{%- for message in messages %}
+{{- '<|' + message.role + '|>' }}{% if message.content is string %}{{ message.content | trim }}
+{%- elif message.content is iterable %}{% for part in message.content %}{{ part.text or part }}{% endfor %}{% endif %}
+{%- if message.tool_calls %}{% for call in message.tool_calls %}{% set call = call.function or call %}
+{{- call.name ~ ': ' ~ call.arguments | tojson(indent=2) }}{% for k, v in call.arguments | items %}{{ k }}={{ v }}{% endfor %}
+{%- endfor %}{% endif %}{% set ns.seen = ns.seen + 1 %}{% endfor %}{{ ns.seen }})",
+    // Methods of text.
+    R"({% for m in messages %}{% set c = m.content | string %}{{ c.split('</think>')[-1].lstrip('\n') }}{{ c[1:-1] }}{{ c[::-2] }}
+{{ c | upper | lower | title | capitalize }}{{ c.splitlines() | join('|') | indent(2) }}{{ c.replace('a', 'bc', 3) }}
+{{ c.find('x') }}{{ c.partition(' ') }}{{ c.rsplit(none, 2) }}{{ c.zfill(12) ~ c.center(20) }}{{ '%5s|%r' % (c, c) }}
+{{ '{:>9}{!r}'.format(c, c) }}{{ c | int }}{{ c | float }}{{ c | list | unique | list | length }}{{ c.isdigit() }}{% endfor %})",
+    // Lists and dictionaries.
+    R"({{ messages }}{{ messages | tojson(ensure_ascii=true, sort_keys=true) }}{{ messages | map(attribute='content') | list }}
+{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages[1:] + messages[:1] == messages }}
+{% for k, v in messages[0] | dictsort %}{{ k }}{{ v }}{% endfor %}{{ messages | first == messages | last }}{{ messages[0].items() | list }}
+{{ messages | batch(2) | list }}{{ messages | reverse | list }})",
+    R"({% for x in messages recursive %}[{{ loop.depth }}{{ loop.index }}{% if x is mapping %}{{ loop(x.values()) }}
+{%- elif x is sequence and x is not string %}{{ loop(x) }}{% else %}{{ x }}{% endif %}]{% endfor %})",
+    R"({{ messages | sort(attribute='content') }}{{ messages | map(attribute='n') | sum }}{{ messages | map(attribute='n') | max }})",
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const std::array templates = [] {
+    std::array<std::shared_ptr<const ChatTemplate>, sources.size()> all;
+    for (size_t i = 0; i < all.size(); ++i) all[i] = std::make_shared<ChatTemplate>(sources[i]);
+    return all;
+  }();
+  if (size == 0) return 0;
+  fuzz::run(data + 1, size - 1, [&](const auto& file) {
+    const ChatText made = templates[data[0] % templates.size()]->render(file->text());
+    size_t foreign = 0;
+    for (const auto& [begin, end] : made.foreign) {
+      fuzz::require(begin >= foreign && begin < end && end <= made.text.size(),
+                    "foreign bytes outside of the text");
+      foreign = end;
+    }
+    return static_cast<unsigned>(foreign);
+  });
+  return 0;
+}
