@@ -14,10 +14,10 @@ DType common_type(DType a, DType b) {
 
 // `array` repeated along the axes it lacks.
 Array spread(const Array& array, const Shape& shape, DType dtype) {
-  Walk<1> walk(shape);
-  walk.add(array);
+  const int missing = shape.rank() - array.rank();
   Shape strides;
-  for (int i = 0; i < shape.rank(); i++) strides.append(walk.stride[0][i]);
+  for (int i = 0; i < shape.rank(); i++)
+    strides.append(i < missing || array.dim(i - missing) == 1 ? 0 : array.strides()[i - missing]);
   return cast(array.view(shape, strides), dtype);
 }
 

@@ -182,23 +182,53 @@ Array gather_backward(const Shape& x, int axis, const Array& index, const Array&
   return cast(dx, dy.dtype());
 }
 
+namespace {
+
+// Calls copy(row of x, row of y) for y[outer, k] = x[outer, id[k]].
+template <class Copy>
+void take_rows(const AxisView& from, const int64_t* id, int64_t count, Copy copy) {
+  parallel_for(from.outer * count, row_grain(from.inner), [&](int64_t begin, int64_t end) {
+    int64_t outer = begin / count, k = begin % count;
+    for (int64_t i = begin; i < end; i++) {
+      copy(outer * from.length + id[k], i);
+      if (++k < count) continue;
+      k = 0;
+      outer++;
+    }
+  });
+}
+
+}  // namespace
+
 Array take(const Array& x, int axis, const Array& ids) {
   const int64_t* id = ids.data<int64_t>();
   const int64_t count = ids.size();
   check_ids(id, count, x.dim(axis), "take");
+  if (is_quantized(x.dtype())) fail("take: type {} has no elements to pick", info(x.dtype()).name);
   const Array source = contiguous(x);
   Shape shape = x.shape();
   shape[axis] = count;
   Array y = Array::empty(shape, x.dtype());
   const AxisView from(x.shape(), axis);
   const int64_t bytes = from.inner * info(x.dtype()).bytes;
-  const char* read = static_cast<const char*>(source.raw());
-  char* write = static_cast<char*>(y.raw_mutable());
-  parallel_for(from.outer * count, row_grain(from.inner), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++)
-      std::memcpy(write + i * bytes, read + (i / count * from.length + id[i % count]) * bytes,
+  const void* read = source.raw();
+  void* write = y.raw_mutable();
+  const auto words = [&](auto word) {
+    using Word = decltype(word);
+    take_rows(from, id, count, [=](int64_t a, int64_t b) {
+      static_cast<Word*>(write)[b] = static_cast<const Word*>(read)[a];
+    });
+  };
+  if (bytes == 4) {
+    words(uint32_t{});
+  } else if (bytes == 8) {
+    words(uint64_t{});
+  } else {
+    take_rows(from, id, count, [=](int64_t a, int64_t b) {
+      std::memcpy(static_cast<char*>(write) + b * bytes, static_cast<const char*>(read) + a * bytes,
                   static_cast<size_t>(bytes));
-  });
+    });
+  }
   return y;
 }
 

@@ -102,7 +102,7 @@ Array integers_of(const char* op, const char* argument, const Tensor& x) {
 }  // namespace
 
 Unique unique(const Tensor& x) {
-  const Array in = integers_of(tag::unique, "x", x);
+  const Array in = integers_of(tag::unique, "values", x);
   const auto from = in.span<int64_t>();
   std::vector<int64_t> values(from.begin(), from.end());
   std::sort(values.begin(), values.end());

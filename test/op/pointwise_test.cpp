@@ -243,6 +243,65 @@ TEST(Errors, NameOperationArgumentShapeFoundAndExpected) {
   EXPECT_NE(message_of([&] { softmax(ids); }).find("expected a float type"), std::string::npos);
 }
 
+TEST(Errors, OfPickingLossesAndFormulasSayWhatWasExpected) {
+  const auto zeros = [](const Shape& s) { return Tensor(Array::zeros(s)); };
+  const Tensor ids = Array::of<int64_t>({0, 3}), x = zeros({2, 3});
+  EXPECT_EQ(message_of([&] { index_select(x, 1, ids); }), "index_select: ids hold 3, expected 0 to 2");
+  EXPECT_EQ(message_of([&] { pad(x, 1, 3, 0, PadMode::reflect); }),
+            "pad: 3 before and 0 behind, but axis 1 of x [2, 3] mirrors at most 2");
+  EXPECT_EQ(message_of([&] { pad(x, 0, -1, 0); }), "pad: -1 before and 0 behind, expected 0 or more");
+  EXPECT_EQ(message_of([&] { repeat(x, {2}); }),
+            "repeat: [2] numbers given for x [2, 3], expected one for each axis");
+  EXPECT_EQ(message_of([&] {
+              masked_fill(x, zeros({4, 2, 3}), 1);
+            }),
+            "masked_fill: mask [4, 2, 3] does not broadcast to x [2, 3]");
+  EXPECT_EQ(message_of([&] { scatter_add(x, 1, ids, x); }),
+            "scatter_add: source has shape [2, 3], expected [2], as index");
+  EXPECT_EQ(message_of([&] { norm(x, 0.5); }), "norm: p is 0.5, expected 1 or more");
+  EXPECT_EQ(message_of([&] { min(zeros({2, 0}), {1}); }), "min: x [2, 0] has nothing along axis 1");
+  EXPECT_EQ(message_of([&] { mse_loss(x, zeros({3})); }),
+            "mse_loss: target has shape [3], expected [2, 3], as x");
+  EXPECT_EQ(message_of([&] { bincount(Tensor(Array::of<int64_t>({-1}))); }),
+            "bincount: ids hold -1, expected 0 or more");
+  EXPECT_EQ(message_of([&] { unique(x); }), "unique: values have type f32, expected integers");
+  EXPECT_EQ(message_of([&] { one_hot(ids, 3); }), "one_hot: ids hold 3, expected 0 to 2");
+  EXPECT_EQ(message_of([&] { less(x, zeros({4})); }), "less: shapes [2, 3] and [4] do not broadcast");
+  EXPECT_EQ(message_of([&] { einsum("ij,jk", x, x); }),
+            "einsum: the formula is \"ij,jk\", expected the form \"ij,jk->ik\"");
+  EXPECT_EQ(message_of([&] { einsum("ij,kj->ijl", x, x); }),
+            "einsum: the result's l is in neither operand of formula \"ij,kj->ijl\"");
+  EXPECT_EQ(message_of([&] { einsum("ii,jk->ik", x, x); }),
+            "einsum: i occurs twice in \"ii\" of formula \"ii,jk->ik\", expected once");
+  EXPECT_EQ(message_of([&] { einsum("ij,jk->ik", x, x); }),
+            "einsum: j is 3 long in a [2, 3] and 2 long in b [2, 3]");
+  const Tensor log_p = zeros({1, 2, 3}), one = Array::of<int64_t>({1});
+  EXPECT_EQ(message_of([&] {
+              ctc_loss(log_p, reshape(one, {1, 1}), Tensor(Array::of<int64_t>({3})), one);
+            }),
+            "ctc_loss: steps hold 3, expected 0 to 2");
+  EXPECT_EQ(message_of([&] {
+              ctc_loss(log_p, reshape(one, {1, 1}), one, one, 1);
+            }),
+            "ctc_loss: target 0 of sequence 0 is the blank, 1");
+}
+
+TEST(Ctc, IsInfiniteWithoutGradientWhereNoAlignmentFits) {
+  const Tensor log_p = parameter(Array::zeros({1, 2, 3}));
+  const Tensor labels = Array::of<int64_t>({1, 1}).reshape({1, 2}), two = Array::of<int64_t>({2});
+  const Tensor loss = ctc_loss(log_p, labels, two, two);  // equal labels need a blank between them
+  EXPECT_EQ(loss.item(), INFINITY);
+  backward(loss);
+  for (float g : log_p.gradient().span<float>()) EXPECT_EQ(g, 0);
+}
+
+TEST(Gradients, StepsAndComparisonsRefuse) {
+  const Tensor x = parameter(Array::of<float>({1.5f, -2.5f}));
+  for (const Tensor& y : {floor(x), ceil(x), round(x), sign(x), cast(greater(x, 0 * x), DType::f32)})
+    EXPECT_NE(message_of([&] { backward(sum(y)); }).find("has no gradient; use stop_gradient"),
+              std::string::npos);
+}
+
 TEST(Gradients, ArgmaxRefusesAndFlowsNowhereElse) {
   const Tensor x = parameter(Array::of<float>({1, 3, 2}));
   EXPECT_NE(message_of([&] { backward(sum(cast(argmax(x), DType::f32))); }).find("argmax has no gradient"),
