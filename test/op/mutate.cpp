@@ -1,11 +1,14 @@
 // Mutants: the walk is run with one operation's value, or one gradient that it hands on, made wrong in one
-// way, and must fail. An operation that is composed of others has the places of all of them.
+// way, and must fail. An operation that records nothing of its own name is composed of others; it has the
+// places of all of them.
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -177,7 +180,19 @@ std::string excuse(const Operation& op, const Place& place, const Seen& seen, Wr
              joined = seen.op == "mean" || seen.op == "sum";
   if (wrong == Wrong::swapped && means.contains(op.name) && (place.output < 0 ? error : joined))
     return "a mean over all elements does not depend on their order";
+  static const std::set<std::string> symmetric = {"cholesky", "symmetric_eigen"};
+  if (wrong == Wrong::swapped && symmetric.contains(op.name) && place.output == 0)
+    return "the input is symmetric: a gradient and its transpose are one";
   return "";
+}
+
+// Where an operation can be made wrong. Other records beside its own belong to the case around it.
+std::map<Place, Seen> places_of(const Operation& op) {
+  Mutation survey;
+  EXPECT_FALSE(walk_fails(op, survey)) << op.name << " fails without a mutant";
+  const auto own = [&](const auto& item) { return item.second.op == op.name; };
+  if (std::any_of(survey.seen.begin(), survey.seen.end(), own)) std::erase_if(survey.seen, std::not_fn(own));
+  return survey.seen;
 }
 
 TEST(Mutate, TheWalkFailsForEveryMutant) {
@@ -187,11 +202,9 @@ TEST(Mutate, TheWalkFailsForEveryMutant) {
   int made = 0, killed = 0;
   std::string idle;
   for (const Operation& op : all) {
-    Mutation survey;
-    ASSERT_FALSE(walk_fails(op, survey)) << op.name << " fails without a mutant";
     bool has_gradient = false;
     int made_here = 0, killed_here = 0;
-    for (const auto& [place, seen] : survey.seen) {
+    for (const auto& [place, seen] : places_of(op)) {
       has_gradient |= place.output >= 0;
       for (Wrong wrong : {Wrong::factor, Wrong::sign, Wrong::dropped, Wrong::swapped}) {
         if (wrong == Wrong::sign && !seen.real) continue;  // integers here are counts, places and truth
