@@ -205,6 +205,10 @@ void multiply_taps(const Array& x, const Array& w, const WeightStrides& strides,
   const int64_t plane_bytes =
       aligned((plane_channels * layout.planes.channel() + ConvolutionSlots::slack) * bytes);
 
+  const bool lies_ready = type != DType::bf16 && type != DType::f16 && bands.count == 1 && step[0] == 1 &&
+                          step[1] == 1 && layout.planes.top == 0 && layout.planes.left == 0 &&
+                          layout.planes.height == image.height && layout.planes.width == image.width &&
+                          channels * image.height * image.width >= ConvolutionSlots::slack;
   const char* from = static_cast<const char*>(x.raw());
   char* y = static_cast<char*>(to.y.raw_mutable());
   const int64_t element_size = info(type).bytes, y_image = to.y.dim(2) * to.y.dim(3);
@@ -220,18 +224,17 @@ void multiply_taps(const Array& x, const Array& w, const WeightStrides& strides,
       for (int64_t g = 0; g < groups; g++) {
         Planes p = layout.planes;
         p.top -= first * step[0];
-        if (weights.words) {
-          slots.lay_out(p, type,
-                        from + (n * groups + g) * channels * image.height * image.width * element_size,
-                        element, planes);
-        }
+        const char* source = from + (n * groups + g) * channels * image.height * image.width * element_size;
+        // The kernels read a little past the planes, so that the last image must be copied.
+        const bool in_place = lies_ready && n * groups + g + 1 < batch * groups;
+        if (weights.words && !in_place) slots.lay_out(p, type, source, element, planes);
         TapProduct t;
         t.rows = rows;
         t.words = weights.words;
         t.weights = weights.group(g);
         t.height = weights.height;
         t.offset = layout.offset.data();
-        t.planes = planes;
+        t.planes = in_place ? source : planes;
         t.width = p.width;
         t.out_rows = bands.size(band);
         t.out_columns = to.out_columns;
@@ -336,7 +339,11 @@ Array convolution_weight_gradient(const Array& x, const Array& dy, const Convolu
                     channels * whole.planes.phases_h * whole.planes.phases_w * whole.planes.width * bytes, 1);
   Layout layout = lay_out_for(image, taps, c.stride, bands.height, out_columns);
   find_offsets(layout, taps, element);
-  const int64_t plane_bytes = aligned((channels * layout.planes.channel() + ConvolutionSlots::slack) * bytes);
+  // Small images are taken together: the sums of a task are written once.
+  constexpr int64_t outputs_together = 512;
+  const int64_t together = std::clamp<int64_t>(outputs_together / (bands.height * out_columns), 1, x.dim(0));
+  const int64_t image_planes = channels * layout.planes.channel();
+  const int64_t plane_bytes = aligned((together * image_planes + ConvolutionSlots::slack) * bytes);
 
   TapGradient shape;
   shape.taps = static_cast<int64_t>(layout.offset.size());
@@ -347,13 +354,17 @@ Array convolution_weight_gradient(const Array& x, const Array& dy, const Convolu
   shape.channel_distance = out_rows * out_columns;
   shape.out_rows = bands.height;
   shape.out_columns = out_columns;
+  shape.images = together;
+  shape.planes_image = image_planes;
+  shape.dy_image = dy.dim(1) * out_rows * out_columns;
   shape.element = element;
   shape.sums_distance =
       slots.by_pixels(outputs) || wide == DType::f64 ? outputs : slots.padded_outputs(outputs);
   const int64_t pack_bytes =
       wide == DType::f64 ? 0 : aligned(static_cast<int64_t>(slots.gradient_scratch(shape)));
 
-  const int64_t size = groups * shape.taps * shape.sums_distance, tasks = x.dim(0) * bands.count;
+  const int64_t size = groups * shape.taps * shape.sums_distance;
+  const int64_t tasks = (x.dim(0) + together - 1) / together * bands.count;
   const int threads = thread_count();
   constexpr int64_t partial_bytes = 8 << 20;
   const int64_t at_once = std::min(tasks, std::max<int64_t>(threads, partial_bytes / 4 / size));
@@ -370,14 +381,18 @@ Array convolution_weight_gradient(const Array& x, const Array& dy, const Convolu
     parallel(workers, [&](int worker) {
       char* planes = scratch + worker * (plane_bytes + pack_bytes);
       for (int64_t i = count * worker / workers; i < count * (worker + 1) / workers; i++) {
-        const int64_t n = (begin + i) / bands.count, band = (begin + i) % bands.count,
-                      first = bands.first(band);
+        const int64_t n = (begin + i) / bands.count * together, band = (begin + i) % bands.count;
+        const int64_t first = bands.first(band);
         Planes p = layout.planes;
         p.top -= first * c.stride[0];
         for (int64_t g = 0; g < groups; g++) {
-          const int64_t image_at = (n * groups + g) * channels * image.height * image.width;
-          slots.lay_out(p, type, x_data + image_at * element_size, element, planes);
           TapGradient t = shape;
+          t.images = std::min(together, x.dim(0) - n);
+          for (int64_t k = 0; k < t.images; k++) {
+            const int64_t image_at = ((n + k) * groups + g) * channels * image.height * image.width;
+            slots.lay_out(p, type, x_data + image_at * element_size, element,
+                          planes + k * image_planes * bytes);
+          }
           t.planes = planes;
           t.out_rows = bands.size(band);
           t.dy = dy_data + (((n * groups + g) * outputs * out_rows) + first) * out_columns * element_size;

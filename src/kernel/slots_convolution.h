@@ -46,8 +46,8 @@ struct TapProduct {
   bool pairs = false;
 };
 
-// sums[k][m] = sum over outputs (i, j) of planes[offset[k] + i width + j] dy[m][i, j], in order of the
-// outputs.
+// sums[k][m] = sum over images and outputs (i, j) of planes[offset[k] + i width + j] dy[m][i, j], in order of
+// the outputs.
 struct TapGradient {
   int64_t taps = 0, outputs = 0;    // k and m
   const int64_t* offset = nullptr;  // [k], in elements
@@ -57,6 +57,8 @@ struct TapGradient {
   DType type = DType::f32;       // of dy
   int64_t channel_distance = 0;  // of dy; its rows are contiguous
   int64_t out_rows = 0, out_columns = 0;
+  int64_t images = 1;                      // one behind the other
+  int64_t planes_image = 0, dy_image = 0;  // elements between two of them
   PlaneElement element = PlaneElement::word;
   void* sums = nullptr;       // f32 (f64) [k][sums_distance]
   int64_t sums_distance = 0;  // at least padded_outputs(outputs)

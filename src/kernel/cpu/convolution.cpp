@@ -12,6 +12,24 @@ namespace {
 // ---- planes
 
 // `count` elements of a row, `step` apart in the image.
+// One element's word.
+uint32_t word_at(FromF32, const float* from, int64_t, int64_t) {
+  uint32_t word;
+  std::memcpy(&word, from, 4);
+  return word;
+}
+uint32_t word_at(FromBf16, const uint16_t* from, int64_t, int64_t) {
+  return static_cast<uint32_t>(*from) << 16;
+}
+uint32_t word_at(FromBf16Pairs, const uint16_t* from, int64_t next_channel, int64_t channels) {
+  return *from | (channels > 1 ? static_cast<uint32_t>(from[next_channel]) << 16 : 0);
+}
+uint32_t word_at(FromF16, const uint16_t* from, int64_t distance, int64_t channels) {
+  alignas(64) uint32_t word[W];
+  store_words(word, FromF16::across(from, distance, channels, 1));
+  return word[0];
+}
+
 template <class From>
 void copy_row(const typename From::Element* from, int64_t step, int64_t next_channel, int64_t channels,
               int64_t count, uint32_t* to) {
@@ -19,12 +37,10 @@ void copy_row(const typename From::Element* from, int64_t step, int64_t next_cha
     for (int64_t j = 0; j < count; j += W) {
       store_first_words(to + j, From::across(from + j, next_channel, channels, count - j), count - j);
     }
-    return;
-  }
-  for (int64_t j = 0; j < count; j++) {
-    alignas(64) uint32_t word[W];
-    store_words(word, From::across(from + j * step, next_channel, channels, 1));
-    to[j] = word[0];
+  } else if (step == 2) {  // known here, so that the compiler can do many at once
+    for (int64_t j = 0; j < count; j++) to[j] = word_at(From{}, from + j * 2, next_channel, channels);
+  } else {
+    for (int64_t j = 0; j < count; j++) to[j] = word_at(From{}, from + j * step, next_channel, channels);
   }
 }
 
@@ -32,6 +48,8 @@ template <class T>
 void copy_row(const T* from, int64_t step, int64_t count, T* to) {
   if (step == 1) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
+  } else if (step == 2) {
+    for (int64_t j = 0; j < count; j++) to[j] = from[j * 2];
   } else {
     for (int64_t j = 0; j < count; j++) to[j] = from[j * step];
   }
@@ -153,6 +171,7 @@ void store_run(const TapProduct& p, const float* x, int64_t at, int64_t count) {
 template <class Word, int rows, int vectors>
 void multiply_tiles(const TapProduct& p) {
   constexpr int columns = vectors * W;
+  const bool plain = p.type == DType::f32 && p.column_distance == 1;
   alignas(64) float sums_out[rows * columns + W];  // a run's last vector may be read past the end
   const auto* planes = static_cast<const uint32_t*>(p.planes);
   const auto* weights = static_cast<const uint32_t*>(p.weights);
@@ -184,9 +203,14 @@ void multiply_tiles(const TapProduct& p) {
           });
         });
       }
+      // Whole rows of a tile go where they belong, others through a buffer.
+      const bool straight = plain && real == rows && runs[0].count == columns;
+      float* to = straight ? static_cast<float*>(p.y) + row * p.channel_distance + runs[0].to : sums_out;
+      const int64_t distance = straight ? p.channel_distance : columns;
       each<rows>([&](auto r) INTARSIA_INLINE {
-        each<vectors>([&](auto j) INTARSIA_INLINE { store(sums_out + r * columns + j * W, sums[r][j]); });
+        each<vectors>([&](auto j) INTARSIA_INLINE { store(to + r * distance + j * W, sums[r][j]); });
       });
+      if (straight) continue;
       for (int64_t r = 0; r < real; r++) {
         for (int i = 0; i < count; i++) {
           store_run(p, sums_out + r * columns + runs[i].from, (row + r) * p.channel_distance + runs[i].to,
@@ -210,7 +234,13 @@ MultiplyFunction pick_multiply(int64_t rows, std::integer_sequence<int, i...>) {
   return functions[rows - 1];
 }
 
-void multiply(const TapProduct& p) {
+void multiply(const TapProduct& given) {
+  TapProduct p = given;
+  if (p.width == p.out_columns && p.row_distance == p.width * p.column_distance) {  // one long row
+    p.out_columns *= p.out_rows;
+    p.width = p.out_columns;
+    p.out_rows = 1;
+  }
   constexpr auto heights = std::make_integer_sequence<int, MR>{};
   (p.pairs ? pick_multiply<Bf16Word>(p.height, heights) : pick_multiply<F32Word>(p.height, heights))(p);
 }
@@ -248,20 +278,19 @@ int64_t words_in_row(const TapGradient& g) {
   return (g.out_columns + Word::elements - 1) / Word::elements;
 }
 
-// dy as panels [output row][word of its pixels][NR outputs].
+// dy as panels [image][output row][word of its pixels][NR outputs].
 template <class From>
 void pack_dy(const TapGradient& g, int64_t panel, uint32_t* packed) {
   using Word = typename From::Word;
   const auto* dy = static_cast<const typename From::Element*>(g.dy) + panel * NR * g.channel_distance;
   const int64_t outputs = smaller(NR, g.outputs - panel * NR), words = words_in_row<Word>(g);
-  if (words * Word::elements == g.out_columns) {
-    pack_rows<From, NR>(dy, g.channel_distance, outputs, g.out_rows * g.out_columns, packed);
-    return;
-  }
-  for (int64_t i = 0; i < g.out_rows;
-       i++) {  // a pair must not join the end of a row and the next one's start
-    pack_rows<From, NR>(dy + i * g.out_columns, g.channel_distance, outputs, g.out_columns,
-                        packed + i * words * NR);
+  // A pair must not join the end of a row and the start of the next one.
+  const bool joins = words * Word::elements == g.out_columns;
+  const int64_t runs = joins ? 1 : g.out_rows, run = joins ? g.out_rows * g.out_columns : g.out_columns;
+  for (int64_t n = 0; n < g.images; n++, dy += g.dy_image) {
+    for (int64_t i = 0; i < runs; i++, packed += g.out_rows / runs * words * NR) {
+      pack_rows<From, NR>(dy + i * run, g.channel_distance, outputs, run, packed);
+    }
   }
 }
 
@@ -274,9 +303,10 @@ void gradient_tile(const TapGradient& g, int64_t tap, const uint32_t* packed, fl
   Floats sums[rows][2];
   each<rows>([&](auto r) INTARSIA_INLINE { sums[r][0] = sums[r][1] = zeros(); });
   const uint32_t* b = packed;
-  for (int64_t i = 0; i < g.out_rows; i++) {
+  for (int64_t line = 0; line < g.images * g.out_rows; line++) {
+    const int64_t place = line / g.out_rows * g.planes_image + line % g.out_rows * g.width;
     const Element* row[rows];
-    each<rows>([&](auto r) INTARSIA_INLINE { row[r] = planes + g.offset[tap + r] + i * g.width; });
+    each<rows>([&](auto r) INTARSIA_INLINE { row[r] = planes + g.offset[tap + r] + place; });
 #pragma GCC unroll 2
     for (int64_t w = 0; w < whole; w++, b += NR) {
       each<Word::steps>([&](auto s) INTARSIA_INLINE {
@@ -338,12 +368,15 @@ void gradient_of_pixels(const TapGradient& g, int64_t tap, int64_t output) {
   const auto* dy = static_cast<const typename From::Element*>(g.dy) + output * g.channel_distance;
   Floats sums[taps];
   each<taps>([&](auto t) INTARSIA_INLINE { sums[t] = zeros(); });
-  for (int64_t i = 0; i < g.out_rows; i++) {
+  for (int64_t line = 0; line < g.images * g.out_rows; line++) {
+    const int64_t n = line / g.out_rows, i = line % g.out_rows;
+    const auto* row = dy + n * g.dy_image + i * g.out_columns;
+    const float* place = planes + n * g.planes_image + i * g.width;
     for (int64_t j = 0; j < g.out_columns; j += W) {
       const int64_t count = g.out_columns - j;
-      const Floats d = as_floats(From::along(dy + i * g.out_columns + j, count));
+      const Floats d = as_floats(From::along(row + j, count));
       each<taps>([&](auto t) INTARSIA_INLINE {
-        const Words x = load_first_words(planes + g.offset[tap + t] + i * g.width + j, count);
+        const Words x = load_first_words(place + g.offset[tap + t] + j, count);
         sums[t] = multiply_add(sums[t], as_floats(x), d);
       });
     }
@@ -370,7 +403,7 @@ void gradient_by_pixels(const TapGradient& g) {
 size_t gradient_scratch(const TapGradient& g) {
   if (by_pixels(g.outputs)) return 0;
   const int64_t words = g.element == PlaneElement::half ? words_in_row<Bf16Word>(g) : g.out_columns;
-  return static_cast<size_t>(g.out_rows * words * NR) * 4;
+  return static_cast<size_t>(g.images * g.out_rows * words * NR) * 4;
 }
 
 void gradient(const TapGradient& g, void* scratch) {
@@ -391,10 +424,12 @@ void gradient_f64(const TapGradient& g) {
     for (int64_t m = 0; m < g.outputs; m++) {
       const double* dy = static_cast<const double*>(g.dy) + m * g.channel_distance;
       double sum = 0;
-      for (int64_t i = 0; i < g.out_rows; i++) {
-        const double* x = planes + g.offset[k] + i * g.width;
-        for (int64_t j = 0; j < g.out_columns; j++) sum += x[j] * dy[i * g.out_columns + j];
-      }
+      for (int64_t n = 0; n < g.images; n++)
+        for (int64_t i = 0; i < g.out_rows; i++) {
+          const double* x = planes + n * g.planes_image + g.offset[k] + i * g.width;
+          const double* d = dy + n * g.dy_image + i * g.out_columns;
+          for (int64_t j = 0; j < g.out_columns; j++) sum += x[j] * d[j];
+        }
       static_cast<double*>(g.sums)[k * g.sums_distance + m] = sum;
     }
   }
