@@ -11,7 +11,14 @@ namespace {
 
 // ---- planes
 
-// `count` elements of a row, `step` apart in the image.
+// Planes are filled from their start to their end, so that whole registers can be stored: what runs over is
+// written again, or lies in the slack behind the planes.
+
+template <class T>
+void zero_run(T* to, int64_t count) {
+  for (int64_t j = 0; j < count; j += 4 * W / static_cast<int64_t>(sizeof(T))) store_words(to + j, Words{});
+}
+
 // One element's word.
 uint32_t word_at(FromF32, const float* from, int64_t, int64_t) {
   uint32_t word;
@@ -30,12 +37,13 @@ uint32_t word_at(FromF16, const uint16_t* from, int64_t distance, int64_t channe
   return word[0];
 }
 
+// `count` elements of a row, `step` apart in the image.
 template <class From>
 void copy_row(const typename From::Element* from, int64_t step, int64_t next_channel, int64_t channels,
               int64_t count, uint32_t* to) {
   if (step == 1) {
     for (int64_t j = 0; j < count; j += W) {
-      store_first_words(to + j, From::across(from + j, next_channel, channels, count - j), count - j);
+      store_words(to + j, From::across(from + j, next_channel, channels, count - j));
     }
   } else if (step == 2) {  // known here, so that the compiler can do many at once
     for (int64_t j = 0; j < count; j++) to[j] = word_at(From{}, from + j * 2, next_channel, channels);
@@ -72,12 +80,12 @@ void fill_planes(const Planes& p, int64_t together, T* to, Row row) {
         for (int64_t i = 0; i < p.height; i++, to += p.width) {
           const int64_t image_row = i * p.step_h + a - p.top;
           if (image_row < 0 || image_row >= p.image_height || first == last) {
-            std::memset(to, 0, static_cast<size_t>(p.width) * sizeof(T));
+            zero_run(to, p.width);
             continue;
           }
-          for (int64_t j = 0; j < first; j++) to[j] = 0;
+          zero_run(to, first);
           row(channel, image_row, first * p.step_w - before, last - first, to + first);
-          for (int64_t j = last; j < p.width; j++) to[j] = 0;
+          zero_run(to + last, p.width - last);
         }
       }
     }
@@ -168,6 +176,43 @@ void store_run(const TapProduct& p, const float* x, int64_t at, int64_t count) {
   }
 }
 
+#if defined(__AVX512F__)
+// The lanes of a tile's registers that belong to the result, where its rows lie without gaps.
+template <int vectors>
+struct Kept {
+  __mmask16 lanes[vectors];
+  int64_t first, count[vectors];
+
+  Kept(const Run* runs, int number) : lanes{}, first(number ? runs[0].to : 0) {
+    const auto below = [](int64_t lane) { return (1u << lane) - 1; };
+    for (int i = 0; i < number; i++) {
+      const int64_t from = runs[i].from, end = from + runs[i].count;
+      for (int64_t j = from / W; j * W < end; j++) {
+        const unsigned part = below(smaller(W, end - j * W)) & ~below(larger(0, from - j * W));
+        lanes[j] = static_cast<__mmask16>(lanes[j] | part);
+      }
+    }
+    for (int j = 0; j < vectors; j++) count[j] = __builtin_popcount(lanes[j]);
+  }
+  INTARSIA_INLINE void store(const TapProduct& p, int64_t row, const Floats (&sums)[vectors]) const {
+    int64_t at = row * p.channel_distance + first;
+    each<vectors>([&](auto j) INTARSIA_INLINE {
+      const Floats x = _mm512_maskz_compress_ps(lanes[j], sums[j]);
+      if (p.type == DType::f32) {
+        store_first_words(static_cast<float*>(p.y) + at, as_words(x), count[j]);
+      } else {
+        alignas(64) uint16_t halves[2 * W];
+        p.type == DType::bf16 ? store_bf16(halves, x, x) : store_f16(halves, x);
+        _mm256_mask_storeu_epi16(static_cast<uint16_t*>(p.y) + at,
+                                 static_cast<__mmask16>((1u << count[j]) - 1),
+                                 _mm256_load_si256(reinterpret_cast<const __m256i*>(halves)));
+      }
+      at += count[j];
+    });
+  }
+};
+#endif
+
 template <class Word, int rows, int vectors>
 void multiply_tiles(const TapProduct& p) {
   constexpr int columns = vectors * W;
@@ -177,9 +222,15 @@ void multiply_tiles(const TapProduct& p) {
   const auto* weights = static_cast<const uint32_t*>(p.weights);
   const auto* bias = static_cast<const float*>(p.bias);
   const int64_t positions = (p.out_rows - 1) * p.width + p.out_columns;
+#if defined(__AVX512F__)
+  const bool gapless = p.column_distance == 1 && p.row_distance == p.out_columns;
+#endif
   for (int64_t position = 0; position < positions; position += columns) {
     Run runs[columns];
     const int count = find_runs<columns>(p, position, positions, runs);
+#if defined(__AVX512F__)
+    const Kept<vectors> kept(runs, count);
+#endif
     const uint32_t* place = planes + position;
     const uint32_t* a = weights;
     for (int64_t row = 0; row < p.rows; row += rows) {
@@ -203,6 +254,14 @@ void multiply_tiles(const TapProduct& p) {
           });
         });
       }
+#if defined(__AVX512F__)
+      if (gapless) {
+        each<rows>([&](auto r) INTARSIA_INLINE {
+          if (r < real) kept.store(p, row + r, sums[r]);
+        });
+        continue;
+      }
+#endif
       // Whole rows of a tile go where they belong, others through a buffer.
       const bool straight = plain && real == rows && runs[0].count == columns;
       float* to = straight ? static_cast<float*>(p.y) + row * p.channel_distance + runs[0].to : sums_out;
