@@ -92,6 +92,82 @@ void fill_planes(const Planes& p, int64_t together, T* to, Row row) {
   }
 }
 
+#if defined(__AVX512F__)
+// Rows of planes as masked loads: the lanes outside the image are not read. `at` is the pixel of lane 0, of a
+// step of 1 or 2; the masks are of pixels from there on.
+struct F32Window {
+  static constexpr int channels = 1;
+  static INTARSIA_INLINE void copy(const float* at, int64_t, bool, bool every_other, uint64_t mask,
+                                   uint32_t* to) {
+    const __m512i first = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), at);
+    if (!every_other) return store_words(to, first);
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i second = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask >> W), at + W);
+    store_words(to, _mm512_permutex2var_epi32(first, even, second));
+  }
+};
+INTARSIA_INLINE inline Words halves_window(const uint16_t* at, bool every_other, uint64_t mask) {
+  if (every_other) {
+    return _mm512_and_si512(_mm512_maskz_loadu_epi16(static_cast<__mmask32>(mask), at),
+                            _mm512_set1_epi32(0xffff));
+  }
+  return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), at));
+}
+struct PairWindow {
+  static constexpr int channels = 2;
+  static INTARSIA_INLINE void copy(const uint16_t* at, int64_t next_channel, bool both, bool every_other,
+                                   uint64_t mask, uint32_t* to) {
+    Words words = halves_window(at, every_other, mask);
+    if (both) words = words | shift_up_16(halves_window(at + next_channel, every_other, mask));
+    store_words(to, words);
+  }
+};
+struct HalfWindow {
+  static constexpr int channels = 1;
+  static INTARSIA_INLINE void copy(const uint16_t* at, int64_t, bool, bool every_other, uint64_t mask,
+                                   uint16_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm512_cvtepi32_epi16(halves_window(at, every_other, mask)));
+  }
+};
+
+constexpr int64_t most_windows = 32;  // in a row
+bool windows_serve(const Planes& p) { return p.step_w <= 2 && p.width <= most_windows * W; }
+
+template <class Window, class Image, class T>
+void lay_out_windows(const Planes& p, const Image* image, T* to) {
+  const int64_t distance = p.image_height * p.image_width, vectors = (p.width + W - 1) / W;
+  const bool every_other = p.step_w == 2;
+  uint64_t masks[2][most_windows];
+  const auto below = [](int64_t pixels) { return (uint64_t{1} << larger(0, smaller(pixels, 2 * W))) - 1; };
+  for (int64_t b = 0; b < p.phases_w; b++) {
+    for (int64_t v = 0; v < vectors; v++) {
+      const int64_t column = v * W * p.step_w + b - p.left;  // of lane 0
+      masks[b][v] = below(p.image_width - column) & ~below(-column);
+    }
+  }
+  for (int64_t channel = 0; channel < p.channels; channel += Window::channels) {
+    const Image* from = image + channel * distance;
+    const bool both = channel + 1 < p.channels;
+    for (int64_t a = 0; a < p.phases_h; a++) {
+      for (int64_t b = 0; b < p.phases_w; b++) {
+        for (int64_t i = 0; i < p.height; i++, to += p.width) {
+          const int64_t row = i * p.step_h + a - p.top;
+          if (row < 0 || row >= p.image_height) {
+            zero_run(to, p.width);
+            continue;
+          }
+          const Image* at = from + row * p.image_width + b - p.left;
+          for (int64_t v = 0; v < vectors; v++) {
+            Window::copy(at + v * W * p.step_w, distance, both, every_other, masks[b][v], to + v * W);
+          }
+        }
+      }
+    }
+  }
+}
+#endif
+
 template <class From, class Image>
 void lay_out_words(const Planes& p, const Image* image, int64_t together, void* planes) {
   const int64_t distance = p.image_height * p.image_width;
@@ -114,6 +190,16 @@ void lay_out_same(const Planes& p, const void* image, void* planes) {
 
 void lay_out(const Planes& p, DType type, const void* image, PlaneElement element, void* planes) {
   const auto* halves = static_cast<const uint16_t*>(image);
+#if defined(__AVX512F__)
+  if (windows_serve(p)) {
+    if (element == PlaneElement::pair)
+      return lay_out_windows<PairWindow>(p, halves, static_cast<uint32_t*>(planes));
+    if (element == PlaneElement::half)
+      return lay_out_windows<HalfWindow>(p, halves, static_cast<uint16_t*>(planes));
+    if (element == PlaneElement::word && type == DType::f32)
+      return lay_out_windows<F32Window>(p, static_cast<const float*>(image), static_cast<uint32_t*>(planes));
+  }
+#endif
   switch (element) {
     case PlaneElement::wide:
       return lay_out_same<double>(p, image, planes);
