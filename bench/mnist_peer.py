@@ -60,7 +60,7 @@ class Network(nn.Module):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 6
+    epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     half = len(sys.argv) > 3 and sys.argv[3] == "bf16"
     images, labels = read_set(folder, "train")
     test_images, test_labels = read_set(folder, "t10k")

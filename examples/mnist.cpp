@@ -106,15 +106,15 @@ double accuracy(Network& network, const Set& test) {
 }
 
 int main(int count, char** arguments) {
-  const int64_t epochs = count > 1 ? std::atoll(arguments[1]) : 6;
+  const int64_t epochs = count > 1 ? std::atoll(arguments[1]) : 4;
   const DType compute = count > 2 ? dtype_named(arguments[2]) : DType::f32;
   const char* data = std::getenv("INTARSIA_DATA");
   const std::filesystem::path folder = std::filesystem::path(data ? data : "") / "mnist";
   const bool real = std::filesystem::exists(folder / "train-images-idx3-ubyte.gz");
-  const Set train = real ? read_set(folder, "train") : drawn_set(20000, 1);
-  const Set test = real ? read_set(folder, "t10k") : drawn_set(4000, 2);
-  const int64_t images =
-      count > 3 ? std::min<int64_t>(std::atoll(arguments[3]), train.labels.dim(0)) : train.labels.dim(0);
+  const int64_t most = count > 3 ? std::atoll(arguments[3]) : 60000;
+  const Set train = real ? read_set(folder, "train") : drawn_set(std::min<int64_t>(most, 20000), 1);
+  const Set test = real ? read_set(folder, "t10k") : drawn_set(1000, 2);
+  const int64_t images = std::min(most, train.labels.dim(0));
   constexpr int64_t size = 64;
   const int64_t steps = images / size * epochs;
 
@@ -123,7 +123,7 @@ int main(int count, char** arguments) {
   const auto now = [] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   };
-  double seconds = 0;
+  double seconds = 0, right = 0;
   for (int64_t epoch = 0, step = 0; epoch < epochs; epoch++) {
     const Array order = permutation(images, 3, static_cast<uint64_t>(epoch));
     const double start = now();
@@ -138,10 +138,11 @@ int main(int count, char** arguments) {
       loss_sum += loss.item();
     }
     seconds += now() - start;
+    right = accuracy(network, test);
     std::printf("epoch %lld  loss %.4f  accuracy %.2f %%  %.0f images/s\n", static_cast<long long>(epoch + 1),
-                loss_sum / static_cast<double>(images / size), 100 * accuracy(network, test),
+                loss_sum / static_cast<double>(images / size), 100 * right,
                 static_cast<double>(images / size * size * (epoch + 1)) / seconds);
     std::fflush(stdout);
   }
-  return accuracy(network, test) > 0.9 ? 0 : 1;
+  return right > 0.9 ? 0 : 1;
 }
