@@ -61,6 +61,9 @@ struct GenerateOptions {
   std::vector<std::string> stop;  // generation ends where one of these appears; it is not part of the text
   bool ignore_stop_ids = false;   // go on behind the tokenizer's stop ids
   int64_t chunk = 256;            // ids of the prompt computed at a time; changes no result
+  // The prompt's text may end inside a token: its last tokens are taken back, and those that take their place
+  // begin with the same bytes. They are in `ids`, but only what is new of them is in the text.
+  bool heal = false;
   // Text as it comes, in whole characters. Returning false cancels.
   std::function<bool(std::string_view text)> on_text;
   // Ids of the prompt done, and of how many. Returning false cancels.
@@ -76,10 +79,13 @@ struct Generated {
   double decode_seconds = 0;
 };
 
+class Healer;
+
 class Generator {
  public:
   // Throws if the model came without a tokenizer.
   explicit Generator(Loaded loaded);
+  ~Generator();
 
   // Ids of a prompt: a BOS if the model's files ask for one, then the text, in which the names of special
   // tokens are plain text. An empty prompt of a model that asks for no BOS is BOS or EOS all the same:
@@ -98,9 +104,11 @@ class Generator {
  private:
   Tensor read_prompt(const Ids& prompt, const GenerateOptions& options);
   Tensor step(std::span<const int32_t> ids);
+  std::vector<float> healed(std::span<const float> logits, std::string_view rest);
   Loaded loaded_;
   std::unique_ptr<Cache> cache_;
-  Ids cached_;  // the ids whose keys and values the cache holds
+  std::unique_ptr<const Healer> healer_;  // made when it is needed
+  Ids cached_;                            // the ids whose keys and values the cache holds
 };
 
 // A conversation. Its messages are rendered by the model's chat template; a model without one continues the

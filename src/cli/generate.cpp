@@ -22,7 +22,7 @@ struct Arguments {
   ModelOptions model;
   SamplingOptions sampling;
   std::string prompt, prompt_file;
-  bool json = false, chat = false;
+  bool json = false, chat = false, heal = false;
 };
 
 void print_json(const Generated& made, double load_seconds, uint64_t seed) {
@@ -57,6 +57,7 @@ void generate(const Arguments& arguments, bool prompt_given) {
 
   const Interrupt interrupt;
   GenerateOptions options = arguments.sampling.options();
+  options.heal = arguments.heal;
   options.on_text = [&](std::string_view text) {
     if (!arguments.json) write(text);
     return !Interrupt::pressed();
@@ -90,6 +91,8 @@ void add_generate(CLI::App& app) {
   verb->add_option("--prompt-file", arguments->prompt_file, "Read the text from a file");
   verb->add_flag("--chat", arguments->chat,
                  "The text is a question to an assistant, in the model's chat template");
+  verb->add_flag("--heal", arguments->heal,
+                 "The text may end inside a token: go on with any token that fits its bytes");
   arguments->sampling.add(*verb);
   verb->add_flag("--json", arguments->json, "Print text, ids and seconds as JSON");
   verb->footer(

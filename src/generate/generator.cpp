@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "core/fail.h"
+#include "generate/heal.h"
 #include "generate/stop_text.h"
 #include "intarsia/generate.h"
 #include "intarsia/op.h"
@@ -27,6 +29,8 @@ Generator::Generator(Loaded loaded) : loaded_(std::move(loaded)) {
   if (!loaded_.tokenizer) fail_hint("name one with --tokenizer", "generate: the model has no tokenizer");
   cache_ = loaded_.model->make_cache();
 }
+
+Generator::~Generator() = default;
 
 Ids Generator::prompt(std::string_view text) const {
   const Tokenizer& tokenizer = *loaded_.tokenizer;
@@ -74,11 +78,34 @@ Tensor Generator::read_prompt(const Ids& prompt, const GenerateOptions& options)
   return logits;
 }
 
-Generated Generator::generate(const Ids& prompt, const GenerateOptions& options) {
+std::vector<float> Generator::healed(std::span<const float> logits, std::string_view rest) {
+  const auto vocabulary = static_cast<size_t>(loaded_.tokenizer->size());
+  const Healer::Model model = {[&](int32_t id) {
+                                 const Tensor next = step({&id, 1});
+                                 const auto row = next.array().span<float>().first(vocabulary);
+                                 return std::vector<float>(row.begin(), row.end());
+                               },
+                               [&] {
+                                 cached_.pop_back();
+                                 cache_->rewind(static_cast<int64_t>(cached_.size()));
+                               }};
+  // At the end of the context there is no room to look ahead.
+  const bool room = static_cast<int64_t>(cached_.size() + rest.size()) < loaded_.model->context();
+  constexpr double negligible = 1e-3;
+  return healer_->heal(logits, rest, model, room ? negligible : std::numeric_limits<double>::infinity());
+}
+
+Generated Generator::generate(const Ids& given, const GenerateOptions& options) {
   const NoGradient no_gradient;
   const Model& model = *loaded_.model;
   const Tokenizer& tokenizer = *loaded_.tokenizer;
-  if (prompt.empty()) fail("generate: the prompt has no ids");
+  if (given.empty()) fail("generate: the prompt has no ids");
+  Ids prompt = given;
+  std::string rest;  // bytes of the prompt that the next ids begin with
+  if (options.heal) {
+    if (!healer_) healer_ = std::make_unique<Healer>(tokenizer);
+    rest = healer_->take_back(prompt);
+  }
   if (options.chunk < 1 || options.max_tokens < 0)
     fail("generate: chunk is {} and max_tokens {}, expected 1 or more and 0 or more", options.chunk,
          options.max_tokens);
@@ -101,6 +128,7 @@ Generated Generator::generate(const Ids& prompt, const GenerateOptions& options)
   start = Clock::now();
   StreamDecoder decoder(loaded_.tokenizer, prompt.back());
   StopText stop(options.stop);
+  size_t known = rest.size();  // bytes that the prompt has already
   const auto pass_on = [&](const std::string& text) {
     result.text += text;
     return text.empty() || !options.on_text || options.on_text(text);
@@ -110,14 +138,18 @@ Generated Generator::generate(const Ids& prompt, const GenerateOptions& options)
     if (static_cast<int64_t>(result.ids.size()) == options.max_tokens) break;
     // Rows of the model's matrix may be more than the tokenizer has ids.
     const auto row = logits.array().span<float>().first(static_cast<size_t>(tokenizer.size()));
-    const int32_t id = sampler(row, all);
+    const int32_t id = rest.empty() ? sampler(row, all) : sampler(healed(row, rest), all);
+    rest.erase(0, tokenizer.bytes(id).size());
     if (!options.ignore_stop_ids && contains(tokenizer.stop, id)) {
       result.ending = Ending::stop_id;
       break;
     }
     result.ids.push_back(id);
     all.push_back(id);
-    wanted = pass_on(stop.feed(decoder.feed(id)));
+    std::string text = decoder.feed(id);
+    const size_t old = std::min(known, text.size());
+    known -= old;
+    wanted = pass_on(stop.feed(text.substr(old)));
     if (!wanted) result.ending = Ending::cancelled;
     if (stop.found()) result.ending = Ending::stop_text;
     if (!wanted || stop.found()) break;

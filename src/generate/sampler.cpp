@@ -81,7 +81,7 @@ int32_t Sampler::draw() {
       sorted = next;
     }
     const double weight = weight_of(candidates_[i]);
-    if (i > 0 && weight < sampling_.min_p) break;  // the likeliest has weight 1
+    if (i > 0 && (weight == 0 || weight < sampling_.min_p)) break;  // the likeliest has weight 1
     weights_.push_back(weight);
     sum += weight;
     if (sum >= sampling_.top_p * total) break;
