@@ -15,12 +15,33 @@
 namespace intarsia::kernel {
 namespace {
 
-template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using In = Eigen::Map<const Matrix<T>>;
-template <class T>
-using Out = Eigen::Map<Matrix<T>>;
+// Everything is computed in double, f32 too: each algorithm is compiled once, and this file is the slowest to
+// compile as it is.
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using MatrixF32 = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// Matrix i of a batch that lies contiguous in f32 or f64.
+Matrix read(const Array& a, int64_t i, int64_t rows, int64_t columns) {
+  const int64_t at = i * rows * columns;
+  if (a.dtype() == DType::f64) return Eigen::Map<const Matrix>(a.data<double>() + at, rows, columns);
+  return Eigen::Map<const MatrixF32>(a.data<float>() + at, rows, columns).cast<double>();
+}
+// Where matrices are written: the pointer is taken once, before the threads begin.
+class Results {
+ public:
+  explicit Results(Array& a) : data_(a.raw_mutable()), f64_(a.dtype() == DType::f64) {}
+  void write(int64_t i, const Matrix& m) const {
+    const int64_t at = i * m.size();
+    if (f64_)
+      Eigen::Map<Matrix>(static_cast<double*>(data_) + at, m.rows(), m.cols()) = m;
+    else
+      Eigen::Map<MatrixF32>(static_cast<float*>(data_) + at, m.rows(), m.cols()) = m.cast<float>();
+  }
+
+ private:
+  void* data_;
+  bool f64_;
+};
 
 Shape with_matrix(const Shape& batch_of, std::initializer_list<int64_t> matrix) {
   Shape s(std::span<const int64_t>(batch_of.begin(), batch_of.end() - 2));
@@ -41,27 +62,18 @@ void for_matrices(int64_t count, int64_t work, Body body) {
   });
 }
 
-template <class Body>
-void by_type(DType type, Body body) {
-  type == DType::f64 ? body(double{}) : body(float{});
-}
-
 }  // namespace
 
 Array solve(const Array& a, const Array& b) {
   const int64_t n = b.dim(-2), k = b.dim(-1);
   Array x = Array::empty(b.shape(), b.dtype());
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T *from_a = a.data<T>(), *from_b = b.data<T>();
-    T* to = x.mutable_data<T>();
-    for_matrices(batch_of(a.shape()), n * n * (n + k), [&](int64_t i) {
-      const Eigen::PartialPivLU<Matrix<T>> lu(In<T>(from_a + i * n * n, n, n));
-      if (n > 0 && (lu.matrixLU().diagonal().array() == T{0}).any())
-        fail_hint("solve the least-squares problem by qr or svd", "solve: matrix {} of the batch is singular",
-                  i);
-      Out<T>(to + i * n * k, n, k) = lu.solve(In<T>(from_b + i * n * k, n, k));
-    });
+  const Results to(x);
+  for_matrices(batch_of(a.shape()), n * n * (n + k), [&](int64_t i) {
+    const Eigen::PartialPivLU<Matrix> lu(read(a, i, n, n));
+    if (n > 0 && (lu.matrixLU().diagonal().array() == 0).any())
+      fail_hint("solve the least-squares problem by qr or svd", "solve: matrix {} of the batch is singular",
+                i);
+    to.write(i, lu.solve(read(b, i, n, k)));
   });
   return x;
 }
@@ -69,27 +81,16 @@ Array solve(const Array& a, const Array& b) {
 Array triangular_solve(const Array& a, const Array& b, bool upper, bool transposed, bool unit) {
   const int64_t n = b.dim(-2), k = b.dim(-1);
   Array x = Array::empty(b.shape(), b.dtype());
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T *from_a = a.data<T>(), *from_b = b.data<T>();
-    T* to = x.mutable_data<T>();
-    for_matrices(batch_of(a.shape()), n * n * k, [&](int64_t i) {
-      Out<T> result(to + i * n * k, n, k);
-      result = In<T>(from_b + i * n * k, n, k);
-      const In<T> triangle(from_a + i * n * n, n, n);
-      const auto run = [&](const auto& m, auto mode) {
-        m.template triangularView<decltype(mode)::value>().solveInPlace(result);
-      };
-      const auto either = [&](const auto& m, bool is_upper) {
-        if (is_upper)
-          unit ? run(m, std::integral_constant<unsigned, Eigen::UnitUpper>{})
-               : run(m, std::integral_constant<unsigned, Eigen::Upper>{});
-        else
-          unit ? run(m, std::integral_constant<unsigned, Eigen::UnitLower>{})
-               : run(m, std::integral_constant<unsigned, Eigen::Lower>{});
-      };
-      transposed ? either(triangle.transpose(), !upper) : either(triangle, upper);
-    });
+  const Results to(x);
+  for_matrices(batch_of(a.shape()), n * n * k, [&](int64_t i) {
+    Matrix triangle = read(a, i, n, n), result = read(b, i, n, k);
+    if (transposed) triangle.transposeInPlace();
+    if (unit) triangle.diagonal().setOnes();
+    if (upper != transposed)
+      triangle.triangularView<Eigen::Upper>().solveInPlace(result);
+    else
+      triangle.triangularView<Eigen::Lower>().solveInPlace(result);
+    to.write(i, result);
   });
   return x;
 }
@@ -97,15 +98,11 @@ Array triangular_solve(const Array& a, const Array& b, bool upper, bool transpos
 Array cholesky(const Array& a) {
   const int64_t n = a.dim(-1);
   Array l = Array::empty(a.shape(), a.dtype());
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = a.data<T>();
-    T* to = l.mutable_data<T>();
-    for_matrices(batch_of(a.shape()), n * n * n / 3 + 1, [&](int64_t i) {
-      const Eigen::LLT<Matrix<T>> llt(In<T>(from + i * n * n, n, n));
-      if (llt.info() != Eigen::Success) fail("cholesky: matrix {} of the batch is not positive definite", i);
-      Out<T>(to + i * n * n, n, n) = llt.matrixL();
-    });
+  const Results to(l);
+  for_matrices(batch_of(a.shape()), n * n * n / 3 + 1, [&](int64_t i) {
+    const Eigen::LLT<Matrix> llt(read(a, i, n, n));
+    if (llt.info() != Eigen::Success) fail("cholesky: matrix {} of the batch is not positive definite", i);
+    to.write(i, llt.matrixL());
   });
   return l;
 }
@@ -115,16 +112,12 @@ Factors qr(const Array& a) {
   Factors f{Array::empty(with_matrix(a.shape(), {m, k}), a.dtype()),
             Array::empty(with_matrix(a.shape(), {k, n}), a.dtype()),
             {}};
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = a.data<T>();
-    T *q = f.first.mutable_data<T>(), *r = f.second.mutable_data<T>();
-    if (k == 0) return;
-    for_matrices(batch_of(a.shape()), m * n * k, [&](int64_t i) {
-      const Eigen::HouseholderQR<Matrix<T>> h(In<T>(from + i * m * n, m, n));
-      Out<T>(q + i * m * k, m, k) = h.householderQ() * Matrix<T>::Identity(m, k);
-      Out<T>(r + i * k * n, k, n) = h.matrixQR().topRows(k).template triangularView<Eigen::Upper>();
-    });
+  if (k == 0) return f;
+  const Results q(f.first), r(f.second);
+  for_matrices(batch_of(a.shape()), m * n * k, [&](int64_t i) {
+    const Eigen::HouseholderQR<Matrix> h(read(a, i, m, n));
+    q.write(i, h.householderQ() * Matrix::Identity(m, k));
+    r.write(i, h.matrixQR().topRows(k).triangularView<Eigen::Upper>());
   });
   return f;
 }
@@ -132,20 +125,16 @@ Factors qr(const Array& a) {
 Factors symmetric_eigen(const Array& a) {
   const int64_t n = a.dim(-1);
   Factors f{Array::empty(with_matrix(a.shape(), {n}), a.dtype()), Array::empty(a.shape(), a.dtype()), {}};
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = a.data<T>();
-    T *values = f.first.mutable_data<T>(), *vectors = f.second.mutable_data<T>();
-    if (n == 0) return;
-    for_matrices(batch_of(a.shape()), 9 * n * n * n, [&](int64_t i) {
-      const In<T> matrix(from + i * n * n, n, n);
-      if (!matrix.allFinite()) fail("symmetric_eigen: matrix {} of the batch is not finite", i);
-      const Eigen::SelfAdjointEigenSolver<Matrix<T>> solver(matrix);
-      if (solver.info() != Eigen::Success)
-        fail("symmetric_eigen: no convergence for matrix {} of the batch", i);
-      Out<T>(values + i * n, n, 1) = solver.eigenvalues();
-      Out<T>(vectors + i * n * n, n, n) = solver.eigenvectors();
-    });
+  if (n == 0) return f;
+  const Results values(f.first), vectors(f.second);
+  for_matrices(batch_of(a.shape()), 9 * n * n * n, [&](int64_t i) {
+    const Matrix matrix = read(a, i, n, n);
+    if (!matrix.allFinite()) fail("symmetric_eigen: matrix {} of the batch is not finite", i);
+    const Eigen::SelfAdjointEigenSolver<Matrix> solver(matrix);
+    if (solver.info() != Eigen::Success)
+      fail("symmetric_eigen: no convergence for matrix {} of the batch", i);
+    values.write(i, solver.eigenvalues());
+    vectors.write(i, solver.eigenvectors());
   });
   return f;
 }
@@ -155,20 +144,16 @@ Factors svd(const Array& a) {
   Factors f{Array::empty(with_matrix(a.shape(), {m, k}), a.dtype()),
             Array::empty(with_matrix(a.shape(), {k}), a.dtype()),
             Array::empty(with_matrix(a.shape(), {k, n}), a.dtype())};
-  by_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = a.data<T>();
-    T *u = f.first.mutable_data<T>(), *s = f.second.mutable_data<T>(), *v = f.third.mutable_data<T>();
-    if (k == 0) return;
-    for_matrices(batch_of(a.shape()), 20 * m * n * k, [&](int64_t i) {
-      const In<T> matrix(from + i * m * n, m, n);
-      if (!matrix.allFinite()) fail("svd: matrix {} of the batch is not finite", i);
-      const Eigen::BDCSVD<Matrix<T>> solver(matrix, Eigen::ComputeThinU | Eigen::ComputeThinV);
-      if (solver.info() != Eigen::Success) fail("svd: no convergence for matrix {} of the batch", i);
-      Out<T>(u + i * m * k, m, k) = solver.matrixU();
-      Out<T>(s + i * k, k, 1) = solver.singularValues();
-      Out<T>(v + i * k * n, k, n) = solver.matrixV().transpose();
-    });
+  if (k == 0) return f;
+  const Results u(f.first), s(f.second), vt(f.third);
+  for_matrices(batch_of(a.shape()), 20 * m * n * k, [&](int64_t i) {
+    const Matrix matrix = read(a, i, m, n);
+    if (!matrix.allFinite()) fail("svd: matrix {} of the batch is not finite", i);
+    const Eigen::BDCSVD<Matrix> solver(matrix, Eigen::ComputeThinU | Eigen::ComputeThinV);
+    if (solver.info() != Eigen::Success) fail("svd: no convergence for matrix {} of the batch", i);
+    u.write(i, solver.matrixU());
+    s.write(i, solver.singularValues());
+    vt.write(i, solver.matrixV().transpose());
   });
   return f;
 }
