@@ -116,7 +116,8 @@ Tensor solve(const Tensor& a, const Tensor& b) {
   const DType type = promote(wide_type(a), wide_type(b));
   const Array in = wide(a, type), x = kernel::solve(in, wide(b, type));
   return record(tag::solve, x, {&a, &b}, [a = Saved(in), x = Saved(x)](const Array& dy, Gradients& dx) {
-    const Tensor db(kernel::solve(kernel::contiguous(transpose(Tensor(*a)).array()), dy));
+    const Array turned = kernel::contiguous(transpose(Tensor(*a)).array());
+    const Tensor db(kernel::solve(turned, kernel::contiguous(dy)));
     if (dx.needs(0)) dx.add(0, (-matmul(db, transpose(Tensor(*x)))).array());
     if (dx.needs(1)) dx.add(1, db.array());
   });

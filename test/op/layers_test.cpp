@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <sstream>
 
+#include "intarsia/error.h"
 #include "intarsia/op.h"
 #include "kernel/kernels.h"
 
@@ -259,6 +261,78 @@ TEST_P(Golden, EqualsPyTorchInF64) {
 }
 INSTANTIATE_TEST_SUITE_P(Layers, Golden, testing::Values("convolutions", "channels", "linear_algebra"),
                          [](const auto& name) { return std::string(name.param); });
+
+// A result that is used through a transposed view hands its gradient back as one.
+TEST(Layers, TakeGradientsThroughViews) {
+  const Tensor weights(values(7, {5, 3})), a = parameter(values(1, {3, 3})), x = parameter(values(2, {3, 5}));
+  const auto flat = [&](const Tensor& y) { return sum(transpose(y) * weights); };
+  const auto gradients = [&](auto op) {
+    a.clear_gradient();
+    x.clear_gradient();
+    const Tensor y = op(a + identity(3, 3), x);
+    backward(flat(y));
+    const Array through_view = x.gradient();
+    x.clear_gradient();
+    backward(sum(op(a + identity(3, 3), x) * Tensor(kernel::contiguous(transpose(weights).array()))));
+    const auto g = through_view.span<double>();
+    expect_near(x.gradient(), std::vector<double>(g.begin(), g.end()), 1e-14, "gradient");
+  };
+  gradients([](const Tensor& m, const Tensor& b) { return solve(m, b); });
+  gradients([](const Tensor& m, const Tensor& b) { return triangular_solve(m, b, true); });
+  gradients([](const Tensor& m, const Tensor& b) {
+    return reshape(conv1d(reshape(b, {1, 3, 5}), reshape(m, {3, 3, 1})), {3, 5});
+  });
+}
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) { return error.what(); }
+  return "no error";
+}
+
+TEST(Layers, ErrorsNameWhatWasFoundAndExpected) {
+  const auto zeros = [](const Shape& s) { return Tensor(Array::zeros(s)); };
+  EXPECT_EQ(message_of([&] {
+              conv2d(zeros({1, 3, 8, 8}), zeros({4, 2, 3, 3}));
+            }),
+            "conv2d: w has shape [4, 2, 3, 3] in 1 groups, expected 3 channels of x [1, 3, 8, 8] over the "
+            "groups on "
+            "its second axis");
+  EXPECT_EQ(message_of([&] {
+              conv2d(zeros({1, 3, 2, 8}), zeros({4, 3, 3, 3}));
+            }),
+            "conv2d: the kernel reaches over 3 pixels of axis 2, x [1, 3, 2, 8] with padding has 2");
+  EXPECT_EQ(message_of([&] {
+              conv2d(zeros({1, 3, 8, 8}), zeros({4, 3, 3, 3}), {}, {0});
+            }),
+            "conv2d: stride is 0 x 0, expected at least 1");
+  EXPECT_EQ(message_of([&] {
+              max_pool2d(zeros({1, 1, 4, 4}), {.kernel = 2, .padding = 2});
+            }),
+            "max_pool2d: padding is 2, expected 0 to 1, half the kernel");
+  EXPECT_EQ(message_of([&] {
+              group_norm(zeros({2, 5, 3}), 2, {}, {});
+            }),
+            "group_norm: 2 groups for the 5 channels of x [2, 5, 3]");
+  RunningMoments running;
+  EXPECT_EQ(message_of([&] {
+              batch_norm(zeros({1, 5}), {}, {}, running, true);
+            }),
+            "batch_norm: x [1, 5] has 1 value for each channel, expected more than 1 in training");
+  EXPECT_EQ(message_of([&] {
+              fft(zeros({4, 3}));
+            }),
+            "fft: x has shape [4, 3], expected a last axis of 2, real and imaginary parts");
+  EXPECT_EQ(message_of([&] {
+              solve(zeros({2, 2}), zeros({2, 1}));
+            }),
+            "solve: matrix 0 of the batch is singular");
+  EXPECT_EQ(message_of([&] {
+              cholesky(zeros({3, 2, 2}));
+            }),
+            "cholesky: matrix 0 of the batch is not positive definite");
+}
 
 }  // namespace
 }  // namespace intarsia
