@@ -16,9 +16,9 @@ using namespace jinja;
 
 // Roles are chosen by the program that holds the conversation. Templates make tokens of those that models
 // know, such as <|user|>; any other role is foreign text.
-constexpr std::string_view roles[] = {"system",     "developer",   "user",     "assistant",
-                                      "model",      "tool",        "function", "ipython",
-                                      "tool_calls", "observation", "documents"};
+constexpr std::string_view roles[] = {"system",    "developer",   "user",    "assistant",  "model",
+                                      "tool",      "function",    "ipython", "tool_calls", "observation",
+                                      "documents", "environment", "context"};
 
 bool is_known_role(std::string_view role) {
   return std::find(std::begin(roles), std::end(roles), role) != std::end(roles);

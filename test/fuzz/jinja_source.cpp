@@ -11,7 +11,7 @@ using namespace intarsia;
 
 // Small, so that a run is short.
 constexpr jinja::Limits limits{
-    .steps = 30'000, .depth = 300, .memory = size_t{8} << 20, .output = size_t{1} << 20};
+    .steps = 5'000, .depth = 300, .memory = size_t{8} << 20, .output = size_t{1} << 20};
 
 jinja::Template::Variables variables(jinja::Runtime& runtime) {
   static constexpr std::string_view messages =

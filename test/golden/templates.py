@@ -8,7 +8,10 @@ expressions.json    small templates, their variables, and the text or that they 
 cases.json          for each published template its SHA-256, its licence, whether its text lies beside this file (where
                     the licence allows that), and for each conversation the SHA-256 of the text, or that it fails
 
-DIR holds the texts of published templates, NAME.jinja each; what is not in it stays in cases.json as it is. With
+DIR holds the texts of published templates, NAME.jinja each; what is not in it stays in cases.json as it is. They come
+from the public repositories llama.cpp (models/templates, tests), hf-chat-template (its corpus of tokenizer_config.json),
+huggingface.js (the tests of its jinja package) and open-instruct (OLMo 2's is its "tulu" behind a BOS). The test finds
+those that may not lie in the repository in $INTARSIA_DATA/templates. With
 --intarsia, every template of DIR and of the repository is also rendered by the program and compared.
 """
 

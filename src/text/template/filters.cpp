@@ -84,10 +84,12 @@ Value whole_of(double number) {
 Value to_integer(Runtime&, const Value& value, Arguments& arguments) {
   const Parameters given("int", arguments, {"default", "base"});
   require_defined(value);
+  const int64_t base = given.integer(1, 10);
+  if (base != 0 && (base < 2 || base > 36)) fail("int: the base is {}, expected 0 or 2 to 36", base);
   if (const auto whole = value.integer()) return *whole;
   if (const double* real = value.get<double>(); real && !std::isnan(*real)) return whole_of(*real);
   if (const Text* text = value.text()) {
-    if (const auto whole = parse_integer(text->view(), static_cast<int>(given.integer(1, 10)))) return *whole;
+    if (const auto whole = parse_integer(text->view(), static_cast<int>(base))) return *whole;
     if (const auto number = parse_number(text->view()); number && std::isfinite(*number))
       return whole_of(*number);
   }
@@ -563,8 +565,8 @@ constexpr std::array filters = {
 };
 static_assert(is_sorted_table(filters));
 
-constexpr std::string_view unsupported_filters[] = {"filesizeformat", "forceescape", "groupby",   "pprint",
-                                                    "random",         "striptags",   "truncate",  "urlencode",
+constexpr std::string_view unsupported_filters[] = {"filesizeformat", "forceescape", "groupby",  "pprint",
+                                                    "random",         "striptags",   "truncate", "urlencode",
                                                     "urlize",         "wordcount",   "wordwrap", "xmlattr"};
 
 }  // namespace

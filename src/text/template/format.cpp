@@ -206,6 +206,9 @@ void put_printf(Runtime& runtime, Text& out, const Value& value, Layout layout, 
     }
     return put(runtime, out, letter, layout, '>');
   }
+  constexpr std::string_view numeric = "diuxXoeEfFgG";
+  if (numeric.find(type) == numeric.npos)
+    fail("format: unknown placeholder {}", quote(std::string("%") + type));
   if (!value.number()) fail("format: %{} needs a number, found {}", type, value.type_name());
   if (type == 'd' || type == 'i' || type == 'u') {
     layout.type = 'd';
@@ -215,8 +218,6 @@ void put_printf(Runtime& runtime, Text& out, const Value& value, Layout layout, 
   }
   const bool base = type == 'x' || type == 'X' || type == 'o';
   if (base && !value.integer()) fail("format: %{} needs an integer, found {}", type, value.type_name());
-  if (!base && std::string_view("eEfFgG").find(type) == std::string_view::npos)
-    fail("format: unknown placeholder {}", quote(std::string("%") + type));
   put_number(runtime, out, value, layout);
 }
 
