@@ -16,6 +16,19 @@ namespace intarsia {
 class GgufWriter;
 
 using Ids = std::vector<int32_t>;
+struct Random;
+
+// From which distribution sample() draws the segmentation of each word.
+struct SubwordSampling {
+  // BPE: each merge is skipped with this probability (Provilkov et al. 2019, arXiv:1910.13267).
+  double dropout = 0.1;
+  // Unigram and BytePiece: a segmentation's probability is proportional to exp(alpha * its score) (Kudo 2018,
+  // arXiv:1804.10959), exactly.
+  double alpha = 0.2;
+  // Instead the older draw of https://kexue.fm/archives/9768, step by step with the best score so far, which
+  // prefers some of equal segmentations.
+  bool biased = false;
+};
 
 class Tokenizer {
  public:
@@ -26,6 +39,11 @@ class Tokenizer {
   // With the ids of special tokens, but not of those that touch one of the `plain` stretches, [begin, end) in
   // order: there, their text is plain text. A tokenizer that knows no special text has none anywhere.
   virtual Ids encode_between(std::string_view text, std::span<const std::pair<size_t, size_t>> plain) const;
+  // encode() of many texts at once, on all threads.
+  std::vector<Ids> encode_batch(std::span<const std::string_view> texts, bool special = false) const;
+  // A segmentation drawn at random, for training that knows more than the best one (subword regularization).
+  // An error if the tokenizer's model has one only.
+  virtual Ids sample(std::string_view text, const SubwordSampling& sampling, Random& random) const;
   // The bytes of one token, as they appear in decoded text; empty for special tokens unless `special`.
   virtual std::string_view bytes(int32_t id, bool special = false) const = 0;
   // The bytes that `id` adds behind the id `previous`. They differ from bytes(id) where a tokenizer puts a
@@ -47,6 +65,7 @@ class Tokenizer {
 
   std::optional<int32_t> bos, eos;
   bool add_bos = false;       // the model's own files ask for a BOS before a prompt
+  Ids before, after;          // special tokens that the tokenizer's own file puts around a text
   std::vector<int32_t> stop;  // ids that end generation (eos and end-of-turn)
   std::string chat_template;  // Jinja text, empty if none
 };

@@ -20,7 +20,7 @@ struct Arguments {
   std::string path, text, lines, out;
   std::vector<std::string> files;
   int32_t vocabulary = BpeTraining().vocabulary;
-  bool special = false;
+  bool special = false, json_lines = false, lines_are_text = true;
 };
 
 // Calls f with the text of the command line, or with each line of the file that stands in its place.
@@ -30,8 +30,15 @@ void each_input(const Arguments& args, F&& f) {
   const std::string text = read_file(args.lines);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    f(std::string_view(text).substr(begin, end - begin));
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
+    if (!args.json_lines || !args.lines_are_text) {
+      f(line);
+      continue;
+    }
+    const Json value = parse_json(line, args.lines);
+    if (!value.is_string()) fail("{}: a line is {}, expected a string", args.lines, value.type_name());
+    f(std::string_view(value.get_ref<const std::string&>()));
   }
 }
 
@@ -40,11 +47,20 @@ void print_line(std::string text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
+// With `special` also what the tokenizer's own file puts around a text.
+Ids ids_of(const Tokenizer& tokenizer, std::string_view text, bool special) {
+  Ids ids = tokenizer.encode(text, special);
+  if (!special) return ids;
+  ids.insert(ids.begin(), tokenizer.before.begin(), tokenizer.before.end());
+  ids.insert(ids.end(), tokenizer.after.begin(), tokenizer.after.end());
+  return ids;
+}
+
 void encode(const Arguments& args) {
   const auto tokenizer = load_tokenizer(args.path);
   each_input(args, [&](std::string_view text) {
     std::string out = "[";
-    for (const int32_t id : tokenizer->encode(text, args.special)) {
+    for (const int32_t id : ids_of(*tokenizer, text, args.special)) {
       if (out.size() > 1) out += ", ";
       out += std::to_string(id);
     }
@@ -66,8 +82,11 @@ Ids parse_ids(std::string_view text) {
 
 void decode(const Arguments& args) {
   const auto tokenizer = load_tokenizer(args.path);
-  each_input(args,
-             [&](std::string_view ids) { print_line(tokenizer->decode(parse_ids(ids), args.special)); });
+  each_input(args, [&](std::string_view ids) {
+    std::string text = tokenizer->decode(parse_ids(ids), args.special);
+    if (args.json_lines) text = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    print_line(std::move(text));
+  });
 }
 
 void train(const std::vector<std::string>& files, int32_t vocabulary, const std::string& out) {
@@ -111,7 +130,12 @@ void add_tokenizer(CLI::App& app) {
   auto* text_lines =
       encoding->add_option("--lines", args->lines, "encode each line of this file instead, one array a line");
   text_lines->excludes(text);
-  encoding->add_flag("--special", args->special, "the text of a special token becomes that token");
+  encoding->add_flag(
+      "--special", args->special,
+      "the text of a special token becomes that token, and those that the file puts around a text "
+      "are added");
+  encoding->add_flag("--json-lines", args->json_lines, "each line of the file is a JSON string")
+      ->needs(text_lines);
   encoding->footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
   encoding->callback([args, text, text_lines] {
     if (text->empty() && text_lines->empty()) throw CLI::RequiredError("TEXT");
@@ -124,9 +148,11 @@ void add_tokenizer(CLI::App& app) {
   auto* id_lines = decoding->add_option("--lines", args->lines, "decode each line of this file instead");
   id_lines->excludes(ids);
   decoding->add_flag("--special", args->special, "print special tokens, too");
+  decoding->add_flag("--json-lines", args->json_lines, "print each text as a JSON string")->needs(id_lines);
   decoding->footer("Example: intarsia tokenizer decode run/tokenizer.json '[1, 2]'");
   decoding->callback([args, ids, id_lines] {
     if (ids->empty() && id_lines->empty()) throw CLI::RequiredError("IDS");
+    args->lines_are_text = false;
     decode(*args);
   });
 

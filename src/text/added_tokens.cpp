@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
 
 namespace intarsia {
 
@@ -81,8 +81,10 @@ bool AddedTokens::find(std::string_view text, size_t from, const SpecialText& sp
     const AddedToken* token = longest_at(text, at, special);
     if (!token) continue;
     size_t begin = at, end = at + token->text.size();
-    if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
+    if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) {
+      at = end - 1;
       continue;
+    }
     while (token->lstrip && begin > from) {
       const size_t last = last_character(text.substr(0, begin));
       if (last < from || !starts_with_space(text.substr(last, begin - last))) break;

@@ -13,11 +13,12 @@ namespace intarsia {
 struct AddedToken {
   std::string text;
   int32_t id = 0;
-  bool special = false;      // found only when special text is asked for
-  bool single_word = false;  // not between or beside word characters
-  bool lstrip = false;       // takes the white space before it
-  bool rstrip = false;       // and behind it
-  bool normalized = false;   // looked for in the normalized text
+  bool special = false;        // found only when special text is asked for
+  bool single_word = false;    // not between or beside word characters
+  bool lstrip = false;         // takes the white space before it
+  bool rstrip = false;         // and behind it
+  bool normalized = false;     // looked for in the normalized text
+  bool as_normalized = false;  // and its own text is in that form already
 };
 
 // Where the text of special tokens becomes their ids: nowhere, everywhere, or outside of the stretches

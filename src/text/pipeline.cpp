@@ -1,86 +1,124 @@
 #include "text/pipeline.h"
 
 #include "core/fail.h"
-#include "data/file.h"
-#include "text/byte_level.h"
+#include "text/unicode/byte_level.h"
 
 namespace intarsia {
-
-namespace {
-
-// The byte of "<0x41>", or -1.
-int fallback_byte(std::string_view piece) {
-  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  const int high = digit(piece[3]), low = digit(piece[4]);
-  return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
-}  // namespace
-
-std::string PieceDecoder::operator()(std::string_view piece) const {
-  if (byte_level) return piece_to_bytes(piece).value_or(std::string(piece));
-  if (byte_fallback) {
-    if (const int byte = fallback_byte(piece); byte >= 0) return std::string(1, static_cast<char>(byte));
-  }
-  std::string bytes(piece);
-  for (const auto& [from, to] : replace) bytes = replace_all(bytes, from, to);
-  return bytes;
-}
 
 std::vector<bool> plain_tokens(const TokenizerParts& parts) {
   std::vector<bool> plain = parts.in_vocabulary;
   for (const AddedToken& token : parts.added) {
     if (token.special) plain[token.id] = false;
   }
+  for (const int32_t id : parts.hidden) plain[id] = false;
   return plain;
 }
 
+namespace {
+
+struct ModelMaker {
+  std::shared_ptr<const StringTable> words;
+  bool by_bytes;
+  const std::vector<bool>& special;
+  std::string_view name;
+
+  std::unique_ptr<const SegmentationModel> operator()(BpeParts& parts) const {
+    // Plain text must not become a special token, so no merge makes one.
+    std::erase_if(parts.merges, [&](const Merge& merge) { return special[merge.result]; });
+    parts.options.symbols = by_bytes ? Bpe::Symbols::bytes : Bpe::Symbols::characters;
+    return std::make_unique<Bpe>(words, parts.merges, parts.options, name);
+  }
+  std::unique_ptr<const SegmentationModel> operator()(WordPieceParts& parts) const {
+    return std::make_unique<WordPiece>(*words, parts, name);
+  }
+  std::unique_ptr<const SegmentationModel> operator()(WordLevelParts& parts) const {
+    return std::make_unique<WordLevel>(words, parts);
+  }
+  std::unique_ptr<const SegmentationModel> operator()(UnigramParts& parts) const {
+    return std::make_unique<Unigram>(*words, std::move(parts), name);
+  }
+  std::unique_ptr<const SegmentationModel> operator()(LongestMatchParts&) const {
+    return std::make_unique<LongestMatch>(*words, name);
+  }
+};
+
+}  // namespace
+
 PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
-    : name_(parts.name),
-      components_(parts.components),
-      pipeline_(read_components(parts.components, parts.name)) {
+    : name_(parts.name), components_(parts.components), pipeline_(parts.pipeline) {
+  if (!pipeline_) pipeline_ = std::make_shared<const Pipeline>(read_components(components_, name_));
   const int32_t count = parts.pieces.size();
   const std::vector<bool> plain = plain_tokens(parts);
-  pieces_ = std::move(parts.pieces);
+  vocabulary_ = {std::move(parts.pieces), std::move(parts.in_vocabulary)};
+  const StringTable& pieces = vocabulary_.pieces;
   added_ = std::move(parts.added);
-  in_vocabulary_ = std::move(parts.in_vocabulary);
   std::vector<bool> is_added(count);
   special_.resize(count);
   std::vector<AddedToken> raw, normalized;
   for (const AddedToken& token : added_) {
     is_added[token.id] = true;
     special_[token.id] = token.special;
-    if (token.normalized && !pipeline_.normalizer.empty()) {
-      normalized.push_back(token);
-      normalized.back().text = pipeline_.normalizer(token.text);
-    } else {
-      raw.push_back(token);
-    }
+    const bool in_normalized = token.normalized && !pipeline_->normalizer.empty();
+    (in_normalized ? normalized : raw).push_back(token);
+    if (in_normalized && !token.as_normalized) normalized.back().text = pipeline_->normalizer(token.text);
   }
   raw_added_ = AddedTokens(std::move(raw));
   normalized_added_ = AddedTokens(std::move(normalized));
 
+  std::vector<const std::string*> surface(count);
+  for (const auto& [id, text] : parts.surfaces) surface[id] = &text;
   auto words = std::make_shared<StringTable>();
-  const bool by_bytes = pipeline_.byte_level;
+  const bool by_bytes = pipeline_->byte_level;
   for (int32_t id = 0; id < count; ++id) {
-    const std::string_view piece = pieces_[id];
-    bytes_.push(is_added[id] ? std::string(piece) : pipeline_.decoder(piece));
+    const std::string_view piece = pieces[id];
+    const auto text = [&](bool first) {
+      if (surface[id]) return *surface[id];
+      return is_added[id] && pipeline_->decoder.keeps_added ? std::string(piece)
+                                                            : pipeline_->decoder(piece, first);
+    };
+    bytes_.push(text(false));
+    first_bytes_.push(text(true));
     std::optional<std::string> word;
     if (plain[id]) word = by_bytes ? piece_to_bytes(piece) : std::string(piece);
     words->push(word.value_or(std::string()));
   }
   words->index([&](int32_t id) { return !(*words)[id].empty(); });
-  pieces_.index([&](int32_t id) { return !pieces_[id].empty(); });
+  vocabulary_.pieces.index([&](int32_t id) { return !pieces[id].empty(); });
+  model_ = std::visit(ModelMaker{words, by_bytes, special_, name_}, parts.model);
+  const auto add_ids = [&](const std::vector<std::string>& names, Ids& ids) {
+    for (const std::string& text : names) {
+      const auto id = id_of(text);
+      if (!id) fail("{}: post_processor names {}, which is not in the vocabulary", name_, text);
+      ids.push_back(*id);
+    }
+  };
+  add_ids(pipeline_->before, before);
+  add_ids(pipeline_->after, after);
+}
 
-  // Plain text must not become a special token, so no merge makes one.
-  std::erase_if(parts.merges, [&](const Merge& merge) { return special_[merge.result]; });
-  parts.model.symbols = by_bytes ? Bpe::Symbols::bytes : Bpe::Symbols::characters;
-  model_ = std::make_unique<Bpe>(std::move(words), parts.merges, parts.model, name_);
+template <class Word, class Token>
+void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, Word&& word,
+                            Token&& token) const {
+  const PreTokenizer& splitter = pipeline_->pre_tokenizer;
+  const auto plain = [&](std::string_view part) {
+    const bool at_start = part.data() == text.data();
+    if (pipeline_->normalizer.empty()) return splitter.for_each_word(part, word, at_start);
+    const std::string normal = pipeline_->normalizer(part);
+    // As in `tokenizers`, what is left of a text whose first character was dropped does not start it.
+    const auto keeps_first = [&] {
+      const size_t length = std::max<size_t>(1, valid_character_length(part));
+      return !splitter.minds_start() || !pipeline_->normalizer(part.substr(0, length)).empty();
+    };
+    const bool starts = at_start && keeps_first();
+    const auto words = [&](std::string_view rest) {
+      splitter.for_each_word(rest, word, starts && rest.data() == normal.data());
+    };
+    // Normalized text has other places than the raw one: there, a part allows special tokens or none.
+    const auto begin = static_cast<size_t>(part.data() - text.data());
+    const SpecialText in_part{special.allows(begin, begin + part.size()), {}};
+    normalized_added_.split(normal, in_part, words, token);
+  };
+  raw_added_.split(text, special, plain, token);
 }
 
 Ids PipelineTokenizer::encode(std::string_view text, bool special) const {
@@ -95,27 +133,22 @@ Ids PipelineTokenizer::encode_between(std::string_view text,
 Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& special) const {
   Ids out;
   out.reserve(text.size() / 3 + 8);
-  raw_added_.split(
-      text, special,
-      [&](std::string_view part) {
-        // Normalized text has other places than the raw one: there, a part allows special tokens or none.
-        const auto begin = static_cast<size_t>(part.data() - text.data());
-        encode_plain(part, {special.allows(begin, begin + part.size()), {}}, out);
-      },
-      [&](int32_t id) { out.push_back(id); });
+  double state = 0;
+  cut(
+      text, special, [&](std::string_view word) { model_->encode(word, state, out); },
+      [&](int32_t id) {
+        out.push_back(id);
+        state = 0;
+      });
   return out;
 }
 
-void PipelineTokenizer::encode_plain(std::string_view text, const SpecialText& special, Ids& out) const {
-  if (pipeline_.normalizer.empty()) return encode_words(text, out);
-  const std::string normal = pipeline_.normalizer(text);
-  normalized_added_.split(
-      normal, special, [&](std::string_view plain) { encode_words(plain, out); },
+Ids PipelineTokenizer::sample(std::string_view text, const SubwordSampling& sampling, Random& random) const {
+  Ids out;
+  cut(
+      text, SpecialText(), [&](std::string_view word) { model_->sample(word, sampling, random, out); },
       [&](int32_t id) { out.push_back(id); });
-}
-
-void PipelineTokenizer::encode_words(std::string_view text, Ids& out) const {
-  pipeline_.pre_tokenizer.for_each_word(text, [&](std::string_view word) { model_->encode(word, out); });
+  return out;
 }
 
 void PipelineTokenizer::check(int32_t id) const {
@@ -129,20 +162,36 @@ std::string_view PipelineTokenizer::bytes(int32_t id, bool special) const {
 }
 
 std::string_view PipelineTokenizer::bytes_after(int32_t previous, int32_t id, bool special) const {
-  std::string_view text = bytes(id, special);
+  const std::string_view text = bytes(id, special);
   const bool first = previous == text_start || (previous >= 0 && previous == bos);
-  if (pipeline_.decoder.strip_space && first && text.starts_with(' ')) text.remove_prefix(1);
+  return first && !text.empty() ? first_bytes_[id] : text;
+}
+
+std::string PipelineTokenizer::decode(std::span<const int32_t> ids, bool special) const {
+  const PieceDecoder& decoder = pipeline_->decoder;
+  std::string text;
+  bool first = true, ends_word = false;
+  for (const int32_t id : ids) {
+    check(id);
+    if (special_[id] && !special) continue;
+    const std::string_view bytes = first ? first_bytes_[id] : bytes_[id];
+    text += bytes;
+    ends_word = !decoder.end_suffix.empty() && vocabulary_.pieces[id].ends_with(decoder.end_suffix);
+    const bool stripped = bytes.size() < bytes_[id].size();
+    first = first && text.empty() && (decoder.strip_all || !stripped);
+  }
+  if (ends_word && text.ends_with(' ')) text.pop_back();
   return text;
 }
 
 std::optional<int32_t> PipelineTokenizer::id_of(std::string_view token) const {
-  const int32_t id = pieces_.find(token);
+  const int32_t id = vocabulary_.pieces.find(token);
   return id < 0 ? std::nullopt : std::optional(id);
 }
 
 std::string_view PipelineTokenizer::piece(int32_t id) const {
   check(id);
-  return pieces_[id];
+  return vocabulary_.pieces[id];
 }
 
 bool PipelineTokenizer::is_special(int32_t id) const {

@@ -6,14 +6,17 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "intarsia/tokenizer.h"
 #include "text/added_tokens.h"
-#include "text/bpe.h"
-#include "text/normalizer.h"
-#include "text/pre_tokenizer.h"
-#include "text/string_table.h"
+#include "text/decoder.h"
+#include "text/model/bpe.h"
+#include "text/model/unigram.h"
+#include "text/model/wordpiece.h"
+#include "text/normalize/normalizer.h"
+#include "text/split/pre_tokenizer.h"
 
 namespace intarsia {
 
@@ -22,35 +25,30 @@ struct Components {
   std::string normalizer = "null", pre_tokenizer = "null", post_processor = "null", decoder = "null";
 };
 
-// From a token's piece to its bytes in decoded text.
-struct PieceDecoder {
-  bool byte_level = false;     // GPT-2's alphabet
-  bool byte_fallback = false;  // <0x41> is a byte
-  bool strip_space = false;    // a space at the start of a text is dropped
-  std::vector<std::pair<std::string, std::string>> replace;
-  std::string operator()(std::string_view piece) const;
-};
-
 // What the components say.
 struct Pipeline {
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   PieceDecoder decoder;
-  bool byte_level = false;          // words are looked up as bytes
-  std::vector<std::string> prefix;  // special tokens that the post-processor puts before a text
+  bool byte_level = false;                 // words are looked up as bytes
+  std::vector<std::string> before, after;  // special tokens that the post-processor puts around a text
 };
 // `name` stands before error messages. A component that isn't known is an error that names it.
 Pipeline read_components(const Components& components, std::string_view name);
+
+using ModelParts = std::variant<BpeParts, WordPieceParts, WordLevelParts, UnigramParts, LongestMatchParts>;
 
 struct TokenizerParts {
   std::string name;                 // of the file, for messages
   StringTable pieces;               // all ids; empty where an id is not used
   std::vector<bool> in_vocabulary;  // of the model; other ids are added tokens or unused
+  std::vector<int32_t> hidden;      // ids of the model that no text becomes (bytes, unknown)
+  std::vector<std::pair<int32_t, std::string>> surfaces;  // ids that are another text than their piece says
   std::vector<AddedToken> added;
-  std::vector<Merge> merges;
-  Bpe::Options model;         // model.symbols follows from the components
-  std::string unknown_piece;  // of model.fallback.unknown, if there is one
+  ModelParts model;
   Components components;
+  // Instead of what the components say, where they cannot say it exactly.
+  std::shared_ptr<const Pipeline> pipeline;
 };
 
 // For each id whether it may come out of plain text: what the model's vocabulary holds, but special tokens.
@@ -62,34 +60,35 @@ class PipelineTokenizer final : public Tokenizer {
 
   Ids encode(std::string_view text, bool special) const override;
   Ids encode_between(std::string_view text, std::span<const std::pair<size_t, size_t>> plain) const override;
+  Ids sample(std::string_view text, const SubwordSampling& sampling, Random& random) const override;
   std::string_view bytes(int32_t id, bool special) const override;
   std::string_view bytes_after(int32_t previous, int32_t id, bool special) const override;
-  int32_t size() const override { return pieces_.size(); }
+  std::string decode(std::span<const int32_t> ids, bool special) const override;
+  int32_t size() const override { return vocabulary_.size(); }
   std::optional<int32_t> id_of(std::string_view token) const override;
   std::string_view piece(int32_t id) const override;
   bool is_special(int32_t id) const override;
   void save(const std::filesystem::path& directory) const override;
   void write_gguf(GgufWriter& out, int64_t vocabulary) const override;
 
-  // Special tokens that the file's post-processor puts before a text.
-  const std::vector<std::string>& prefix() const { return pipeline_.prefix; }
-
  private:
   void check(int32_t id) const;
   Ids encode_marked(std::string_view text, const SpecialText& special) const;
-  void encode_plain(std::string_view text, const SpecialText& special, Ids& out) const;
-  void encode_words(std::string_view text, Ids& out) const;
-  void write_byte_level(GgufWriter& out) const;
-  void write_sentencepiece(GgufWriter& out, int64_t vocabulary) const;
+  // Calls word(std::string_view) and token(id), in order.
+  template <class Word, class Token>
+  void cut(std::string_view text, const SpecialText& special, Word&& word, Token&& token) const;
+  void write_byte_level(GgufWriter& out, const Bpe& model) const;
+  void write_sentencepiece(GgufWriter& out, const Bpe& model, int64_t vocabulary) const;
 
   std::string name_;
-  StringTable pieces_, bytes_;
+  Vocabulary vocabulary_;
+  StringTable bytes_, first_bytes_;  // in text, and at its start
   std::vector<AddedToken> added_;
-  std::vector<bool> in_vocabulary_, special_;
+  std::vector<bool> special_;
   Components components_;
-  Pipeline pipeline_;
+  std::shared_ptr<const Pipeline> pipeline_;
   AddedTokens raw_added_, normalized_added_;
-  std::unique_ptr<const Bpe> model_;
+  std::unique_ptr<const SegmentationModel> model_;
 };
 
 }  // namespace intarsia

@@ -1,4 +1,4 @@
-#include "text/bpe.h"
+#include "text/model/bpe.h"
 
 #include <atomic>
 #include <random>

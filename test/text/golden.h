@@ -15,7 +15,7 @@
 #include "intarsia/error.h"
 #include "intarsia/tokenizer.h"
 #include "scratch_folder.h"
-#include "text/tokenizer_json.h"
+#include "text/format/tokenizer_json.h"
 
 namespace intarsia {
 

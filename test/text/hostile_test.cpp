@@ -10,18 +10,17 @@ std::string error_with(const Json& changes) {
 }
 
 TEST(HostileTokenizer, UnknownComponentsAreNamed) {
-  expect_contains(error_with({{"normalizer", {{"type", "Lowercase"}}}}),
-                  "test.json: normalizer: has the type \"Lowercase\"");
-  expect_contains(error_with({{"pre_tokenizer", {{"type", "Bert"}}}}),
-                  "pre_tokenizer: has the type \"Bert\"");
-  expect_contains(error_with({{"post_processor", {{"type", "Roberta"}}}}),
-                  "post_processor: has the type \"Roberta\"");
+  expect_contains(error_with({{"normalizer", {{"type", "Uppercase"}}}}),
+                  "test.json: normalizer: has the type \"Uppercase\"");
+  expect_contains(error_with({{"pre_tokenizer", {{"type", "UnicodeScripts"}}}}),
+                  "pre_tokenizer: has the type \"UnicodeScripts\"");
+  expect_contains(error_with({{"post_processor", {{"type", "Other"}}}}),
+                  "post_processor: has the type \"Other\"");
   expect_contains(error_with({{"decoder", {{"type", "CTC"}}}}), "decoder: has the type \"CTC\"");
-  expect_contains(error_with({{"model", {{"type", "Unigram"}}}}), "model: has the type \"Unigram\"");
-  expect_contains(error_with({{"model", {{"dropout", 0.1}}}}), "dropout");
-  expect_contains(error_with({{"model", {{"end_of_word_suffix", "</w>"}}}}), "end_of_word_suffix");
-  const Json nested = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "NFKC"}}}}};
-  expect_contains(error_with({{"normalizer", nested}}), "normalizer.normalizers[1]: has the type \"NFKC\"");
+  expect_contains(error_with({{"model", {{"type", "Trigram"}}}}), "model: has the type \"Trigram\"");
+  expect_contains(error_with({{"model", {{"dropout", 1.1}}}}), "dropout");
+  const Json nested = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "NFX"}}}}};
+  expect_contains(error_with({{"normalizer", nested}}), "normalizer.normalizers[1]: has the type \"NFX\"");
   const Json behind = {{"type", "Sequence"},
                        {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}};
   expect_contains(error_with({{"pre_tokenizer", behind}}), "behind ByteLevel");
@@ -106,7 +105,9 @@ TEST(HostileTokenizer, MergesThatMakeTheirOwnPartsEnd) {
           "merges": ["aa a", "a aa", "a a", "a a"]}})",
       "t");
   const Ids ids = tokenizer->encode("aaaaaaa");
-  EXPECT_EQ(tokenizer->decode(ids), "aaaaaaa");
+  std::string text;
+  for (const int32_t id : ids) text += tokenizer->piece(id);
+  EXPECT_EQ(text, "aaaaaaa");
 }
 
 TEST(HostileTokenizer, BadPatternsAreOneError) {

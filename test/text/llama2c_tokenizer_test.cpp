@@ -1,4 +1,4 @@
-#include "text/llama2c_tokenizer.h"
+#include "text/format/llama2c_tokenizer.h"
 
 #include <cstring>
 #include <map>

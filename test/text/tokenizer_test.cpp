@@ -4,7 +4,7 @@
 #include "data/gguf.h"
 #include "data/text.h"
 #include "golden.h"
-#include "text/tokenizer_gguf.h"
+#include "text/format/tokenizer_gguf.h"
 
 namespace intarsia {
 namespace {
@@ -198,7 +198,8 @@ TEST(Tokenizer, GgufMetadataGivesTheIdsOfTokenizerJson) {
 TEST(Tokenizer, GgufErrorsNameTheKey) {
   expect_contains(error_of([] { through_gguf(base_file(), "gpt2", "dbrx"); }),
                   "tokenizer.ggml.pre is \"dbrx\"");
-  expect_contains(error_of([] { through_gguf(base_file(), "rwkv", ""); }), "known are gpt2 and llama");
+  expect_contains(error_of([] { through_gguf(base_file(), "other", ""); }),
+                  "known are bert, gpt2, llama, rwkv and t5");
 }
 
 TEST(Tokenizer, AStreamNeverBreaksACharacter) {

@@ -2,8 +2,8 @@
 #include <random>
 
 #include "golden.h"
-#include "text/byte_level.h"
-#include "text/pre_tokenizer.h"
+#include "text/split/pre_tokenizer.h"
+#include "text/unicode/byte_level.h"
 
 namespace intarsia {
 namespace {

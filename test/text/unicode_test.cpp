@@ -1,9 +1,11 @@
-#include "text/unicode.h"
+#include "text/unicode/unicode.h"
+
+#include <utf8proc.h>
 
 #include <random>
 
 #include "golden.h"
-#include "text/byte_level.h"
+#include "text/unicode/byte_level.h"
 
 namespace intarsia {
 namespace {

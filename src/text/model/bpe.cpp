@@ -1,0 +1,248 @@
+#include "text/model/bpe.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <queue>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "core/fail.h"
+#include "data/file.h"
+#include "text/unicode/unicode.h"
+
+namespace intarsia {
+
+const uint64_t MergeTable::seed_ = [] {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}();
+
+MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
+  const size_t slots = merges.empty() ? 1 : std::bit_ceil(merges.size() + merges.size() / 2 + 2);
+  slots_.assign(slots, none);
+  results_.assign(slots, -1);
+  mask_ = slots - 1;
+  for (const Merge& merge : merges) {
+    const int32_t largest = std::max({merge.left, merge.right, merge.result});
+    if (largest >= 1 << id_bits)
+      fail("{}: a merge has the id {}, expected one below {}", name, largest, 1 << id_bits);
+    if (merge.rank >= none) fail("{}: has more than {} merges", name, none);
+    const uint64_t pair = pair_of(merge.left, merge.right);
+    const Found found = find(merge.left, merge.right);
+    slots_[found.place] = pair << rank_bits | merge.rank;
+    results_[found.place] = merge.result;
+  }
+}
+
+std::vector<Merge> MergeTable::list() const {
+  constexpr uint64_t id_mask = (uint64_t{1} << id_bits) - 1;
+  std::vector<Merge> merges;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const auto rank = static_cast<uint32_t>(slots_[i]) & none;
+    if (rank == none) continue;
+    const auto left = static_cast<int32_t>(slots_[i] >> rank_bits >> id_bits);
+    const auto right = static_cast<int32_t>(slots_[i] >> rank_bits & id_mask);
+    merges.push_back({left, right, results_[i], rank});
+  }
+  std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
+    return std::tie(a.rank, a.left, a.right) < std::tie(b.rank, b.left, b.right);
+  });
+  return merges;
+}
+
+Bpe::Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options,
+         std::string_view name)
+    : words_(std::move(words)),
+      merges_(merges, name),
+      options_(options),
+      whole_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(words_->size()))) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const char text = static_cast<char>(byte);
+    byte_ids_[byte] = words_->find({&text, 1});
+  }
+}
+
+void Bpe::segment(std::string_view word, Ids& out) const {
+  if (const int32_t id = words_->find(word); id >= 0 && makes(id, word)) {
+    out.push_back(id);
+  } else {
+    merge(word, out);
+  }
+}
+
+void Bpe::sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const {
+  const size_t before = out.size();
+  out.resize(before + word.size());
+  size_t count = first_symbols(word, out.data() + before);
+  if (sampling.dropout < 1)
+    count = merge_many(out.data() + before, count, [&] { return random.uniform() < sampling.dropout; });
+  out.resize(before + count);
+}
+
+bool Bpe::find_out(int32_t id, std::string_view word) const {
+  Ids ids;
+  merge(word, ids);
+  const bool whole = ids.size() == 1 && ids[0] == id;
+  whole_[id].store(whole ? 2 : 1, std::memory_order_relaxed);
+  return whole;
+}
+
+void Bpe::merge(std::string_view word, Ids& out) const {
+  constexpr size_t few = 48;
+  if (word.size() <= few) {
+    int32_t ids[few];
+    const size_t count = merge_few(ids, first_symbols(word, ids));
+    out.insert(out.end(), ids, ids + count);
+    return;
+  }
+  const size_t before = out.size();
+  out.resize(before + word.size());
+  const size_t count = first_symbols(word, out.data() + before);
+  out.resize(before + (count <= few ? merge_few(out.data() + before, count)
+                                    : merge_many(out.data() + before, count, [] { return false; })));
+}
+
+// At most one id a byte.
+size_t Bpe::first_symbols(std::string_view word, int32_t* out) const {
+  const bool by_bytes = options_.symbols == Symbols::bytes;
+  const bool affixed = !options_.continuing_prefix.empty() || !options_.end_suffix.empty();
+  const Fallback& fallback = options_.fallback;
+  size_t count = 0;
+  bool after_unknown = false;
+  for (size_t at = 0; at < word.size();) {
+    // A byte that starts no character stands for itself.
+    const size_t length = by_bytes ? 1 : std::max<size_t>(1, valid_character_length(word.substr(at)));
+    const std::string_view symbol = word.substr(at, length);
+    int32_t id;
+    if (affixed) {
+      std::string text(at > 0 ? options_.continuing_prefix : std::string());
+      text += symbol;
+      if (at + length == word.size()) text += options_.end_suffix;
+      id = words_->find(text);
+    } else {
+      id = by_bytes ? byte_ids_[static_cast<unsigned char>(symbol[0])] : words_->find(symbol);
+    }
+    at += length;
+    if (id >= 0) {
+      out[count++] = id;
+      after_unknown = false;
+      continue;
+    }
+    const auto has_id = [&](char c) { return fallback.bytes[static_cast<unsigned char>(c)] >= 0; };
+    if (std::all_of(symbol.begin(), symbol.end(), has_id)) {
+      for (const char c : symbol) out[count++] = fallback.bytes[static_cast<unsigned char>(c)];
+      after_unknown = false;
+      continue;
+    }
+    if (fallback.unknown < 0) {
+      if (by_bytes) continue;
+      fail_hint("train the tokenizer on text that holds it",
+                "tokenizer: the character {} is not in its vocabulary", quote(symbol));
+    }
+    if (!(fallback.fuse && after_unknown)) out[count++] = fallback.unknown;
+    after_unknown = true;
+  }
+  return count;
+}
+
+// Few symbols: the ranks of all pairs in a row, the least one searched again after each merge.
+size_t Bpe::merge_few(int32_t* ids, size_t count) const {
+  MergeTable::Found pairs[64];
+  if (count < 2 || merges_.empty()) return count;
+  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
+  while (count > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < count; ++i) {
+      if (pairs[i].rank < pairs[best].rank) best = i;
+    }
+    if (pairs[best].rank == MergeTable::none) break;
+    ids[best] = merges_.result(pairs[best]);
+    --count;
+    for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
+    for (size_t i = best; i + 1 < count; ++i) pairs[i] = pairs[i + 1];
+    if (best > 0) pairs[best - 1] = merges_.find(ids[best - 1], ids[best]);
+    if (best + 1 < count) pairs[best] = merges_.find(ids[best], ids[best + 1]);
+  }
+  return count;
+}
+
+// Many symbols: a linked list, and a heap of possible merges: O(n log n) whatever the word is.
+// Where skip() says so a merge waits until another was done (dropout).
+template <class Skip>
+size_t Bpe::merge_many(int32_t* ids, size_t count, Skip&& skip) const {
+  if (merges_.empty()) return count;
+  const auto end = static_cast<uint32_t>(count);
+  if (count >= UINT32_MAX) fail("tokenizer: a word has {} symbols, expected fewer than 2^32", count);
+  std::vector<uint32_t> next(count), previous(count);
+  // A possible merge: rank, then the position of its left symbol.
+  std::vector<uint64_t> first;
+  const auto candidate = [&](uint32_t at) {
+    const uint32_t rank = merges_.find(ids[at], ids[next[at]]).rank;
+    return uint64_t{rank} << 32 | at;
+  };
+  for (uint32_t i = 0; i < end; ++i) {
+    next[i] = i + 1;
+    previous[i] = i - 1;
+  }
+  constexpr uint64_t no_merge = uint64_t{MergeTable::none} << 32;
+  for (uint32_t i = 0; i + 1 < end; ++i) {
+    if (const uint64_t merge = candidate(i); merge < no_merge) first.push_back(merge);
+  }
+  std::priority_queue heap(std::greater<uint64_t>(), std::move(first));
+  constexpr int32_t gone = -1;
+  std::vector<uint64_t> skipped;
+  while (!heap.empty()) {
+    const uint64_t top = heap.top();
+    heap.pop();
+    const auto at = static_cast<uint32_t>(top);
+    // Out of date if its symbols have changed since.
+    if (ids[at] == gone || next[at] == end) continue;
+    const uint32_t right = next[at];
+    const MergeTable::Found merge = merges_.find(ids[at], ids[right]);
+    if (merge.rank != top >> 32) continue;
+    if (skip()) {
+      skipped.push_back(top);
+      continue;
+    }
+    for (const uint64_t again : skipped) heap.push(again);
+    skipped.clear();
+    ids[at] = merges_.result(merge);
+    ids[right] = gone;
+    next[at] = next[right];
+    if (next[at] != end) {
+      previous[next[at]] = at;
+      if (const uint64_t following = candidate(at); following < no_merge) heap.push(following);
+    }
+    if (at > 0) {
+      if (const uint64_t before = candidate(previous[at]); before < no_merge) heap.push(before);
+    }
+  }
+  return static_cast<size_t>(std::remove(ids, ids + count, gone) - ids);
+}
+
+std::string Bpe::json(const Vocabulary& vocabulary) const {
+  const Fallback& fallback = options_.fallback;
+  const bool byte_fallback =
+      std::any_of(fallback.bytes.begin(), fallback.bytes.end(), [](int32_t id) { return id >= 0; });
+  const auto affix = [](const std::string& text) { return text.empty() ? "null" : json_text(text); };
+  std::string out = fmt::format(
+      "{{\n    \"type\": \"BPE\", \"dropout\": {}, \"unk_token\": {}, \"continuing_subword_prefix\": {},\n"
+      "    \"end_of_word_suffix\": {}, \"fuse_unk\": {}, \"byte_fallback\": {}, \"ignore_merges\": {},\n"
+      "    \"vocab\": {},\n    \"merges\": [",
+      options_.dropout > 0 ? fmt::format("{}", options_.dropout) : "null",
+      fallback.unknown < 0 ? "null" : json_text(vocabulary.pieces[fallback.unknown]),
+      affix(options_.continuing_prefix), affix(options_.end_suffix), fallback.fuse, byte_fallback,
+      options_.ignore_merges, json_vocabulary(vocabulary));
+  bool first = true;
+  for (const Merge& merge : merges_.list()) {
+    out += first ? "\n" : ",\n";
+    first = false;
+    out += "      [" + json_text(vocabulary.pieces[merge.left]) + ", " +
+           json_text(vocabulary.pieces[merge.right]) + "]";
+  }
+  return out + "\n    ]\n  }";
+}
+
+}  // namespace intarsia

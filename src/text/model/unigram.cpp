@@ -1,0 +1,217 @@
+#include "text/model/unigram.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/fail.h"
+#include "data/file.h"
+#include "text/unicode/unicode.h"
+
+namespace intarsia {
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// Bytes that belong to the character at the start of `text`; broken bytes stand for themselves.
+size_t step_length(std::string_view text) {
+  if (static_cast<unsigned char>(text[0]) < 0x80) return 1;
+  return std::max<size_t>(1, valid_character_length(text));
+}
+
+double log_add(double a, double b) {
+  if (a < b) std::swap(a, b);
+  return b == -infinity ? a : a + std::log1p(std::exp(b - a));
+}
+
+std::vector<std::pair<std::string_view, int32_t>> possible(const StringTable& words,
+                                                           const std::vector<double>& scores) {
+  std::vector<std::pair<std::string_view, int32_t>> list;
+  for (int32_t id = 0; id < words.size(); ++id) {
+    const bool first = !words[id].empty() && words.find(words[id]) == id;
+    if (first && scores[id] > -infinity) list.emplace_back(words[id], id);
+  }
+  return list;
+}
+
+}  // namespace
+
+Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view name)
+    : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {}
+
+// Calls edge(end, id, score) for each token that can begin at `begin`, short ones first; where no token is a
+// single character, also for that as an unknown one.
+template <class F>
+void Unigram::each_edge(std::string_view word, size_t begin, F&& edge) const {
+  const size_t character = parts_.by_bytes ? 1 : step_length(word.substr(begin));
+  bool single = false;
+  trie_.prefixes(word.substr(begin), [&](size_t length, int32_t id) {
+    single |= length == character;
+    edge(begin + length, id, parts_.scores[id]);
+  });
+  if (!single) edge(begin + character, parts_.unknown, parts_.unknown_score);
+}
+
+double Unigram::find_best(std::string_view word, double score, std::vector<Step>& steps) const {
+  if (word.size() >= UINT32_MAX)
+    fail("tokenizer: a word has {} bytes, expected fewer than 2^32", word.size());
+  constexpr uint32_t none = UINT32_MAX;
+  steps.assign(word.size() + 1, Step{0, -1, none});
+  steps[0] = {score, -1, 0};
+  // By how much the best step to a place won over the next one.
+  static thread_local std::vector<double> lead;
+  lead.assign(word.size() + 1, infinity);
+  for (size_t begin = 0; begin < word.size();) {
+    const double so_far = steps[begin].score;
+    each_edge(word, begin, [&](size_t end, int32_t id, double added) {
+      const double candidate = rounded(added + so_far);
+      Step& step = steps[end];
+      if (step.begin == none) {
+        step = {candidate, id, static_cast<uint32_t>(begin)};
+      } else if (candidate > step.score) {
+        lead[end] = candidate - step.score;
+        step = {candidate, id, static_cast<uint32_t>(begin)};
+      } else {
+        lead[end] = std::min(lead[end], step.score - candidate);
+      }
+    });
+    begin += parts_.by_bytes ? 1 : step_length(word.substr(begin));
+  }
+  double margin = infinity;
+  for (size_t at = word.size(); at > 0; at = steps[at].begin) margin = std::min(margin, lead[at]);
+  return margin;
+}
+
+void Unigram::collect(std::string_view word, const std::vector<Step>& steps, Ids& out) const {
+  const size_t before = out.size();
+  bool after_unknown = false;  // the token behind this one, since the walk is from the end
+  for (size_t at = word.size(); at > 0;) {
+    const Step& step = steps[at];
+    const std::string_view piece = word.substr(step.begin, at - step.begin);
+    at = step.begin;
+    if (step.id >= 0 && step.id != parts_.unknown) {
+      out.push_back(step.id);
+      after_unknown = false;
+      continue;
+    }
+    const auto has_id = [&](char c) { return parts_.bytes[static_cast<unsigned char>(c)] >= 0; };
+    if (std::all_of(piece.begin(), piece.end(), has_id)) {
+      for (size_t i = piece.size(); i > 0; --i)
+        out.push_back(parts_.bytes[static_cast<unsigned char>(piece[i - 1])]);
+      after_unknown = false;
+      continue;
+    }
+    if (parts_.unknown < 0)
+      fail("tokenizer: {} is not in its vocabulary, which has no token for what is unknown", quote(piece));
+    if (!(after_unknown && parts_.fuse_unknown)) out.push_back(parts_.unknown);
+    after_unknown = true;
+  }
+  std::reverse(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
+}
+
+void Unigram::segment(std::string_view word, Ids& out) const {
+  static thread_local std::vector<Step> steps;
+  find_best(word, 0, steps);
+  collect(word, steps, out);
+}
+
+// The best segmentation of a word is the same wherever it stands, unless rounding decides: that can only be
+// if it won by less than what the sums of two segmentations can be off, half a unit in the last place a
+// token.
+void Unigram::encode(std::string_view word, double& state, Ids& out) const {
+  if (!parts_.single_precision) return SegmentationModel::encode(word, out);
+  static thread_local std::vector<Step> steps;
+  const auto key = WordCache::key_of(word);
+  const size_t before = out.size();
+  const auto place = [&](size_t i) { return out.begin() + static_cast<std::ptrdiff_t>(before + i); };
+  if (key && cache_.find(*key, out)) {
+    float margin;
+    std::memcpy(&margin, &out[before], sizeof margin);
+    double score = state;
+    for (size_t i = before + 1; i < out.size(); ++i) score = rounded(parts_.scores[out[i]] + score);
+    constexpr double unit = 0x1p-23;
+    if (margin > static_cast<double>(word.size() + 1) * unit * std::abs(score)) {
+      out.erase(place(0));
+      state = score;
+      return;
+    }
+    out.resize(before);
+  }
+  const auto margin = static_cast<float>(find_best(word, state, steps));
+  state = steps[word.size()].score;
+  out.push_back(0);
+  std::memcpy(&out[before], &margin, sizeof margin);
+  collect(word, steps, out);
+  // Unknown characters have no id whose score could be added again.
+  const auto is_plain = [&](int32_t id) {
+    return id != parts_.unknown &&
+           std::find(parts_.bytes.begin(), parts_.bytes.end(), id) == parts_.bytes.end();
+  };
+  if (key && std::all_of(place(1), out.end(), is_plain)) cache_.put(*key, &out[before], out.size() - before);
+  out.erase(place(0));
+}
+
+double Unigram::log_sum(std::string_view word, double alpha) const {
+  std::vector<double> sums(word.size() + 1, -infinity);
+  sums[0] = 0;
+  for (size_t begin = 0; begin < word.size(); ++begin) {
+    if (sums[begin] == -infinity) continue;
+    each_edge(word, begin, [&](size_t end, int32_t, double score) {
+      sums[end] = log_add(sums[end], sums[begin] + alpha * score);
+    });
+  }
+  return sums[word.size()];
+}
+
+// One pass forward: of the segmentations of the text up to a place, one is kept, each with its probability,
+// since a new one replaces it with the share that it has in the sum so far.
+void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const {
+  std::vector<Step> steps(word.size() + 1, Step{-infinity, -1, 0});
+  steps[0].score = 0;
+  for (size_t begin = 0; begin < word.size(); ++begin) {
+    const double so_far = steps[begin].score;
+    if (so_far == -infinity) continue;
+    each_edge(word, begin, [&](size_t end, int32_t id, double score) {
+      Step& step = steps[end];
+      const double candidate = so_far + (sampling.biased ? score : sampling.alpha * score);
+      double share;
+      if (sampling.biased) {
+        share = 1 / (1 + std::exp(sampling.alpha * (step.score - candidate)));
+        if (step.score == -infinity) share = 1;
+      } else {
+        step.score = log_add(step.score, candidate);
+        share = std::exp(candidate - step.score);
+      }
+      if (share < 1 && random.uniform() >= share) return;
+      step.id = id;
+      step.begin = static_cast<uint32_t>(begin);
+      if (sampling.biased) step.score = candidate;
+    });
+  }
+  collect(word, steps, out);
+}
+
+std::string Unigram::json(const Vocabulary& vocabulary) const {
+  const bool byte_fallback =
+      std::any_of(parts_.bytes.begin(), parts_.bytes.end(), [](int32_t id) { return id >= 0; });
+  if (parts_.by_bytes)
+    fail_hint("keep its JSON file", "save: tokenizer.json cannot hold a BytePiece tokenizer");
+  std::string out =
+      fmt::format("{{\"type\": \"Unigram\", \"unk_id\": {}, \"byte_fallback\": {},\n    \"vocab\": [",
+                  parts_.unknown < 0 ? "null" : std::to_string(parts_.unknown), byte_fallback);
+  // The id is the place in the list, so that what stands before the last of the model's own stands there,
+  // too.
+  int32_t count = vocabulary.size();
+  while (count > 0 && !vocabulary.of_model[count - 1]) --count;
+  for (int32_t id = 0; id < count; ++id) {
+    const double score = std::max(parts_.scores[id], -1e30);
+    out += fmt::format("{}      [{}, {}]", id == 0 ? "\n" : ",\n", json_text(vocabulary.pieces[id]), score);
+  }
+  return out + "\n    ]}";
+}
+
+}  // namespace intarsia

@@ -1,0 +1,61 @@
+// Unigram (Kudo 2018, arXiv:1804.10959): every token has a log probability, and a word becomes the tokens
+// with the highest sum, found by dynamic programming. BytePiece (https://kexue.fm/archives/9752) is the same
+// over bytes.
+#pragma once
+#include <array>
+
+#include "text/model/segmentation.h"
+#include "text/model/trie.h"
+
+namespace intarsia {
+
+struct UnigramParts {
+  std::vector<double> scores;  // by id; -infinity: never
+  int32_t unknown = -1;        // the id of a character that no token covers; -1: it is an error
+  double unknown_score = 0;    // and its score
+  bool fuse_unknown = true;    // neighbouring unknown characters make one id
+  std::array<int32_t, 256>
+      bytes;              // ids that an unknown character becomes, if all its bytes have one; -1: none
+  bool by_bytes = false;  // tokens may begin inside a character
+  // Sums are rounded to f32 at each token and run on from word to word, as in the library `sentencepiece`.
+  bool single_precision = false;
+  UnigramParts() { bytes.fill(-1); }
+};
+
+class Unigram final : public SegmentationModel {
+ public:
+  // `words`: the tokens that may come out of plain text, empty for ids that may not.
+  Unigram(const StringTable& words, UnigramParts parts, std::string_view name);
+  void encode(std::string_view word, double& state, Ids& out) const override;
+  void sample(std::string_view word, const SubwordSampling& sampling, Random& random,
+              Ids& out) const override;
+  std::string json(const Vocabulary& vocabulary) const override;
+  const UnigramParts& parts() const { return parts_; }
+
+  // The logarithm of the sum of exp(alpha * score) over all segmentations of `word`.
+  double log_sum(std::string_view word, double alpha) const;
+
+ private:
+  // How the best segmentation of the text up to a place ends. None: `begin` is the place itself.
+  struct Step {
+    double score;
+    int32_t id;
+    uint32_t begin;
+  };
+  void segment(std::string_view word, Ids& out) const override;
+  // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
+  // won, at the place where it won least.
+  double find_best(std::string_view word, double score, std::vector<Step>& steps) const;
+  template <class F>
+  void each_edge(std::string_view word, size_t begin, F&& edge) const;
+  void collect(std::string_view word, const std::vector<Step>& steps, Ids& out) const;
+  double rounded(double score) const {
+    return parts_.single_precision ? static_cast<double>(static_cast<float>(score)) : score;
+  }
+
+  UnigramParts parts_;
+  Trie trie_;
+  mutable WordCache cache_;  // of single precision: the margin (f32 bits), then the ids
+};
+
+}  // namespace intarsia

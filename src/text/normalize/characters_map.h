@@ -1,0 +1,49 @@
+// The precompiled map of SentencePiece's normalizer: byte strings to what stands for them, in a double array
+// (that of Darts-clone) followed by the texts.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/normalize/normalizer.h"
+
+namespace intarsia {
+
+class CharactersMap {
+ public:
+  // The bytes of `precompiled_charsmap`; empty: nothing is mapped. Errors name `name`.
+  CharactersMap(std::string_view bytes, std::string_view name);
+  bool empty() const { return units_.empty(); }
+
+  struct Found {
+    size_t length = 0;  // of what is replaced; 0: nothing
+    std::string_view text;
+  };
+  // For the longest (or shortest) string in the map that `text` starts with.
+  Found longest(std::string_view text) const { return find(text, false); }
+  Found shortest(std::string_view text) const { return find(text, true); }
+
+ private:
+  Found find(std::string_view text, bool first) const;
+  std::vector<uint32_t> units_;
+  std::string texts_;  // each ends with a zero
+};
+
+// As Hugging Face's "Precompiled" applies it: grapheme cluster by cluster.
+TextStep precompiled_step(std::shared_ptr<const CharactersMap> map);
+
+struct SentencePieceRules {
+  std::shared_ptr<const CharactersMap> map;
+  std::vector<std::string> kept;  // user-defined symbols: not mapped
+  bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
+  bool whitespace_as_suffix = false;
+};
+// As the library `sentencepiece` normalizes a text. Broken bytes become U+FFFD.
+TextStep sentencepiece_step(SentencePieceRules rules);
+
+// The mark that stands for a space.
+inline constexpr std::string_view space_mark = "▁";
+
+}  // namespace intarsia

@@ -1,0 +1,184 @@
+// Every kind of model and format against what its own library says (test/golden/vocabulary_formats.py).
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "golden.h"
+#include "intarsia/random.h"
+#include "text/format/base64.h"
+#include "text/format/sentencepiece.h"
+#include "text/format/tiktoken.h"
+#include "text/unicode/unicode.h"
+
+namespace intarsia {
+namespace {
+
+const Json& formats() {
+  static const Json file = read_json(golden("formats.json"));
+  return file;
+}
+
+std::shared_ptr<const Tokenizer> loaded(const Json& made, const Folder& folder) {
+  const auto path = folder.path() / made["name"].get<std::string>();
+  write_file(path, decode_base64(made["file"].get<std::string>(), "golden"));
+  return load_tokenizer(path);
+}
+
+// Broken UTF-8 as the other libraries show it.
+std::string shown(const std::string& bytes) {
+  return Json::parse(Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
+TEST(Formats, IdsAndTextEqualThoseOfTheirOwnLibraries) {
+  for (const Json& made : formats()["cases"]) {
+    SCOPED_TRACE(made["title"].get<std::string>());
+    const Folder folder;
+    const auto tokenizer = loaded(made, folder);
+    const bool special = made["special"].get<bool>();
+    for (size_t i = 0; i < formats()["texts"].size(); ++i) {
+      const auto text = formats()["texts"][i].get<std::string>();
+      SCOPED_TRACE(quote(text));
+      const Ids ids = tokenizer->encode(text, special);
+      EXPECT_EQ(ids, made["ids"][i].get<Ids>());
+      EXPECT_EQ(shown(tokenizer->decode(made["ids"][i].get<Ids>(), true)),
+                made["text"][i].get<std::string>());
+    }
+  }
+}
+
+TEST(Formats, ASavedTokenizerIsTheSame) {
+  for (const Json& made : formats()["cases"]) {
+    if (made["name"] != "tokenizer.json" && made["name"] != "gpt2.tiktoken") continue;
+    SCOPED_TRACE(made["title"].get<std::string>());
+    const Folder folder;
+    const auto tokenizer = loaded(made, folder);
+    tokenizer->save(folder.path() / "saved");
+    const auto again = load_tokenizer(folder.path() / "saved");
+    for (const Json& text : formats()["texts"])
+      EXPECT_EQ(again->encode(text.get<std::string>(), true),
+                tokenizer->encode(text.get<std::string>(), true));
+  }
+}
+
+TEST(Formats, ABatchIsTheSameAsOneByOne) {
+  const Folder folder;
+  const auto tokenizer = loaded(formats()["cases"][1], folder);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 50; ++i)
+    for (const Json& text : formats()["texts"]) texts.push_back(text.get<std::string>() + std::to_string(i));
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const std::vector<Ids> batch = tokenizer->encode_batch(views);
+  for (size_t i = 0; i < texts.size(); ++i) ASSERT_EQ(batch[i], tokenizer->encode(texts[i]));
+}
+
+TEST(Formats, StreamsNeverCutACharacter) {
+  for (const Json& made : formats()["cases"]) {
+    SCOPED_TRACE(made["title"].get<std::string>());
+    const Folder folder;
+    const auto tokenizer = loaded(made, folder);
+    for (const Json& text : formats()["texts"]) {
+      StreamDecoder stream(tokenizer, Tokenizer::text_start);
+      for (const int32_t id : tokenizer->encode(text.get<std::string>())) {
+        const std::string part = stream.feed(id);
+        EXPECT_EQ(valid_utf8_prefix(part), part.size());
+      }
+      EXPECT_EQ(stream.flush(), "");
+    }
+  }
+}
+
+TEST(Formats, TruncatedOrFlippedFilesAreAnErrorOrATokenizer) {
+  std::mt19937 random(3);
+  for (const Json& made : formats()["cases"]) {
+    const std::string name = made["name"].get<std::string>();
+    if (name == "tokenizer.json") continue;
+    const std::string good = decode_base64(made["file"].get<std::string>(), "golden");
+    for (int round = 0; round < 300; ++round) {
+      std::string bad = good;
+      if (round % 3 == 0) {
+        bad.resize(random() % good.size());
+      } else {
+        bad[random() % bad.size()] ^= static_cast<char>(1 << random() % 8);
+      }
+      try {
+        const auto tokenizer = name == "m.model"         ? parse_sentencepiece(bad, name)
+                               : name == "gpt2.tiktoken" ? parse_tiktoken(bad, name)
+                                                         : parse_rwkv_vocabulary(bad, name);
+        tokenizer->decode(tokenizer->encode("The water was naïve 日本\xff"), true);
+      } catch (const Error& error) {
+        EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos) << error.what();
+      }
+    }
+  }
+}
+
+TEST(Formats, ErrorsOfVocabularyFilesNameThePlace) {
+  expect_contains(error_of([] { parse_tiktoken("IQ== 0\n!! 1\n", "gpt2.tiktoken"); }), "line 2");
+  expect_contains(error_of([] { parse_tiktoken("IQ== 0\n", "mine.tiktoken"); }), "none of gpt2");
+  expect_contains(error_of([] { parse_tiktoken("IQ== 0\nIQ== 1\n", "gpt2.tiktoken"); }),
+                  "has the ranks 0 and 1");
+  expect_contains(error_of([] { parse_rwkv_vocabulary("1 'a' 1\n2 'b' 7\n", "v"); }),
+                  "line 2: the literal has 1");
+  expect_contains(error_of([] { parse_rwkv_vocabulary("1 'a 1\n", "v"); }), "is not a Python literal");
+  expect_contains(error_of([] { parse_sentencepiece("\x0a\xff", "m"); }), "m: byte ");
+  EXPECT_EQ(python_literal("'\\n\\x41\\u4e2d\"'", "v"), "\nA中\"");
+  EXPECT_EQ(python_literal("b'\\xff\\'a'", "v"), "\xff'a");
+  EXPECT_EQ(python_literal("'\\xe9'", "v"), "é");
+}
+
+TEST(Formats, Base64IsThatOfRfc4648) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+      {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\x80", "//6A"}};
+  for (const auto& [bytes, text] : cases) {
+    EXPECT_EQ(encode_base64(bytes), text);
+    EXPECT_EQ(decode_base64(text, "x"), bytes);
+  }
+  expect_contains(error_of([] { decode_base64("a*b=", "x"); }), "not base64");
+}
+
+// Three equal ways to cut "abc" -> a|bc, ab|c, and a|b|c with the same score.
+TEST(Formats, SamplingIsExactAndTheOlderDrawIsNot) {
+  const auto tokenizer = parse_tokenizer_json(
+      R"({"model": {"type": "Unigram", "unk_id": null,
+          "vocab": [["a", -1], ["b", -1], ["c", -1], ["ab", -2], ["bc", -2]]}})",
+      "t");
+  Random random(4);
+  const auto shares = [&](bool biased) {
+    SubwordSampling sampling;
+    sampling.alpha = 1;
+    sampling.biased = biased;
+    std::map<Ids, int> counts;
+    for (int i = 0; i < 40000; ++i) ++counts[tokenizer->sample("abc", sampling, random)];
+    return std::vector<double>{counts[{0, 1, 2}] / 40000.0, counts[{0, 4}] / 40000.0,
+                               counts[{3, 2}] / 40000.0};
+  };
+  for (const double share : shares(false)) EXPECT_NEAR(share, 1 / 3.0, 0.012);
+  std::vector<double> old = shares(true);
+  std::sort(old.begin(), old.end());
+  EXPECT_NEAR(old[0], 0.25, 0.012);
+  EXPECT_NEAR(old[1], 0.25, 0.012);
+  EXPECT_NEAR(old[2], 0.5, 0.012);
+}
+
+TEST(Formats, DropoutKeepsTheTextAndZeroIsPlain) {
+  const auto tokenizer = parsed(base_file());
+  Random random(9);
+  SubwordSampling sampling;
+  const std::string text = "The water was hot, and they knew it. 日本語";
+  sampling.dropout = 0;
+  EXPECT_EQ(tokenizer->sample(text, sampling, random), tokenizer->encode(text));
+  sampling.dropout = 1;
+  EXPECT_EQ(tokenizer->sample(text, sampling, random).size(), text.size());
+  sampling.dropout = 0.3;
+  size_t different = 0;
+  for (int i = 0; i < 20; ++i) {
+    const Ids ids = tokenizer->sample(text, sampling, random);
+    EXPECT_EQ(tokenizer->decode(ids), text);
+    different += ids != tokenizer->encode(text);
+  }
+  EXPECT_GT(different, 15u);
+}
+
+}  // namespace
+}  // namespace intarsia
