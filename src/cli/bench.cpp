@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "cli/bench_tokenizer.h"
 #include "cli/peer.h"
 #include "cli/verbs.h"
 #include "core/fail.h"
@@ -353,8 +354,8 @@ std::vector<Item> items_of(const std::string& name) {
   if (name == "conv") return convolutions();
   if (name == "train-step") return {train_step_item(DType::f32), train_step_item(DType::bf16)};
   if (name == "tape") return tape();
-  fail_hint("names: products, pointwise, attention, conv, train-step, tape", "bench: unknown name \"{}\"",
-            name);
+  fail_hint("names: products, pointwise, attention, conv, train-step, tape, tokenizer",
+            "bench: unknown name \"{}\"", name);
 }
 
 struct Row {
@@ -423,7 +424,6 @@ struct Options {
 };
 
 void bench(Options options) {
-  const std::vector<Item> items = items_of(options.name);
   if (options.python.empty()) {
     const char *peers = std::getenv("INTARSIA_PEERS"), *cache = std::getenv("XDG_CACHE_HOME"),
                *home = std::getenv("HOME");
@@ -432,6 +432,16 @@ void bench(Options options) {
               : (cache ? std::string(cache) : std::string(home ? home : "") + "/.cache") + "/intarsia-peers";
     options.python = base + "/bin/python";
   }
+  if (options.name == "tokenizer") {
+    const char* data = std::getenv("INTARSIA_DATA");
+    TokenizerBench tokenizers;
+    tokenizers.python = options.python;
+    tokenizers.data = data ? data : "../shared/data";
+    tokenizers.rounds = options.rounds;
+    tokenizers.json = options.json;
+    return bench_tokenizer(tokenizers);
+  }
+  const std::vector<Item> items = items_of(options.name);
   Peer peer(options.python, options.script);
   const Json hello = Json::parse(peer.hello(), nullptr, false);
   const std::string version =
@@ -480,9 +490,11 @@ void bench(Options options) {
 }  // namespace
 
 void add_bench(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("bench", "Measure intarsia against PyTorch, taking turns in one run");
+  CLI::App* verb = app.add_subcommand(
+      "bench", "Measure intarsia against PyTorch and other libraries, taking turns in one run");
   auto options = std::make_shared<Options>();
-  verb->add_option("name", options->name, "products, pointwise, attention, conv, train-step or tape")
+  verb->add_option("name", options->name,
+                   "products, pointwise, attention, conv, train-step, tape or tokenizer")
       ->required();
   verb->add_flag("--json", options->json, "Print one JSON object a line");
   verb->add_option("--rounds", options->rounds, "Turns of each side")->check(CLI::Range(1, 1000));

@@ -1,0 +1,16 @@
+// intarsia bench tokenizer: against tiktoken, Hugging Face's tokenizers and sentencepiece.
+#pragma once
+#include <string>
+
+namespace intarsia::cli {
+
+struct TokenizerBench {
+  std::string python;  // of the peers
+  std::string script = "bench/tokenizer_peer.py";
+  std::string data;  // folder of tokenizers and texts
+  int rounds = 3;
+  bool json = false;
+};
+void bench_tokenizer(const TokenizerBench& options);
+
+}  // namespace intarsia::cli
