@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/verbs.h"
@@ -12,12 +13,19 @@
 #include "data/json.h"
 #include "data/text.h"
 #include "intarsia/tokenizer.h"
+#include "intarsia/tokenizer_training.h"
 
 namespace intarsia::cli {
 namespace {
 
+const std::map<std::string, TokenizerTraining::Kind> kinds = {
+    {"bpe", TokenizerTraining::Kind::bpe},
+    {"wordpiece", TokenizerTraining::Kind::wordpiece},
+    {"unigram", TokenizerTraining::Kind::unigram},
+    {"bytepiece", TokenizerTraining::Kind::bytepiece}};
+
 struct Arguments {
-  std::string path, text, lines, out;
+  std::string path, text, lines, out, kind = "bpe";
   std::vector<std::string> files;
   int32_t vocabulary = BpeTraining().vocabulary;
   bool special = false, json_lines = false, lines_are_text = true;
@@ -89,32 +97,43 @@ void decode(const Arguments& args) {
   });
 }
 
-void train(const std::vector<std::string>& files, int32_t vocabulary, const std::string& out) {
-  const auto start = std::chrono::steady_clock::now();
-  size_t next_file = 0;
-  uint64_t bytes = 0;
-  std::optional<TextSource> source;
-  const auto next = [&](std::string& chunk) {
+TextStream open_files(const std::vector<std::string>& files, uint64_t* bytes) {
+  struct State {
+    size_t next_file = 0;
+    std::optional<TextSource> source;
+  };
+  *bytes = 0;
+  return [&files, bytes, state = std::make_shared<State>()](std::string& chunk) {
     while (true) {
-      if (source && source->next(chunk)) {
-        bytes += chunk.size();
+      if (state->source && state->source->next(chunk)) {
+        *bytes += chunk.size();
         return true;
       }
-      if (next_file == files.size()) return false;
-      source.emplace(files[next_file++]);
+      if (state->next_file == files.size()) return false;
+      state->source.emplace(files[state->next_file++]);
     }
   };
-  BpeTraining options;
-  options.vocabulary = vocabulary;
-  const auto tokenizer = train_bpe(next, options);
-  tokenizer->save(out);
+}
+
+void train(const Arguments& args) {
+  const auto start = std::chrono::steady_clock::now();
+  uint64_t bytes = 0;
+  TokenizerTraining options;
+  options.kind = kinds.at(args.kind);
+  options.vocabulary = args.vocabulary;
+  const auto tokenizer = train_tokenizer([&] { return open_files(args.files, &bytes); }, options);
+  tokenizer->save(args.out);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  fmt::print("{}/tokenizer.json: {} entries from {} of text in {}\n", out, format_count(tokenizer->size()),
+  const bool bytepiece = options.kind == TokenizerTraining::Kind::bytepiece;
+  fmt::print("{}/{}: {} entries from {} of text in {}\n", args.out,
+             bytepiece ? "bytepiece.json" : "tokenizer.json", format_count(tokenizer->size()),
              format_bytes(static_cast<double>(bytes)), format_duration(seconds.count()));
 }
 
 constexpr const char* path_help =
-    "tokenizer.json or its directory, a .gguf model, or llama2.c's tokenizer.bin";
+    "tokenizer.json or its directory, a .gguf model, SentencePiece's .model, .tiktoken ranks, an RWKV "
+    "vocabulary, "
+    "bytepiece.json, or llama2.c's tokenizer.bin";
 
 }  // namespace
 
@@ -156,14 +175,16 @@ void add_tokenizer(CLI::App& app) {
     decode(*args);
   });
 
-  auto* training =
-      verb->add_subcommand("train", "Train byte-level BPE on text and save it as tokenizer.json");
+  auto* training = verb->add_subcommand("train", "Train a tokenizer on text and save it");
   training->add_option("FILE", args->files, "text, JSON lines, or directories of them")->required();
-  training->add_option("--vocab", args->vocabulary, "entries, with 256 bytes and <|endoftext|>")
+  training->add_option("--vocab", args->vocabulary, "entries, with bytes or characters and special tokens")
+      ->capture_default_str();
+  training->add_option("--kind", args->kind, "bpe, wordpiece, unigram or bytepiece")
+      ->check(CLI::IsMember({"bpe", "wordpiece", "unigram", "bytepiece"}))
       ->capture_default_str();
   training->add_option("--out", args->out, "directory to write to")->required();
   training->footer("Example: intarsia tokenizer train --vocab 4096 book.txt --out tokenizer");
-  training->callback([args] { train(args->files, args->vocabulary, args->out); });
+  training->callback([args] { train(*args); });
 }
 
 }  // namespace intarsia::cli

@@ -2,6 +2,7 @@
 #include "data/file.h"
 #include "data/gguf.h"
 #include "intarsia/tokenizer.h"
+#include "text/format/bytepiece.h"
 #include "text/format/llama2c_tokenizer.h"
 #include "text/format/sentencepiece.h"
 #include "text/format/tiktoken.h"
@@ -12,7 +13,7 @@ namespace intarsia {
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
-    for (const char* name : {"tokenizer.model", "spiece.model"}) {
+    for (const char* name : {"tokenizer.model", "spiece.model", "bytepiece.json"}) {
       const bool other = !std::filesystem::exists(path / "tokenizer.json");
       if (other && std::filesystem::exists(path / name)) return load_tokenizer(path / name);
     }
@@ -23,6 +24,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& pat
   const auto file = MappedFile::open(path);
   if (file->text().starts_with("GGUF")) return tokenizer_from_gguf(parse_gguf(file));
   const size_t start = file->text().find_first_not_of(" \t\r\n");
+  if (is_bytepiece(file->text())) return parse_bytepiece(file->text(), path.string());
   if (path.extension() == ".json" || (start != std::string_view::npos && file->text()[start] == '{'))
     return read_tokenizer_json(path);
   if (is_rwkv_vocabulary(file->text())) return parse_rwkv_vocabulary(file->text(), path.string());

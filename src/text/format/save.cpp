@@ -26,6 +26,10 @@ std::string put_before(int32_t id, std::string_view piece) {
 }  // namespace
 
 void PipelineTokenizer::save(const std::filesystem::path& directory) const {
+  if (const auto* model = dynamic_cast<const Unigram*>(model_.get()); model && model->parts().by_bytes) {
+    make_directories(directory);
+    return write_file(directory / "bytepiece.json", model->json(vocabulary_) + "\n");
+  }
   std::string out =
       "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
   std::vector<const AddedToken*> added;

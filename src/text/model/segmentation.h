@@ -46,8 +46,6 @@ class SegmentationModel {
 
  protected:
   virtual void segment(std::string_view word, Ids& out) const = 0;
-
- private:
   mutable WordCache cache_;
 };
 

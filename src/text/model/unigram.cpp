@@ -9,6 +9,7 @@
 
 #include "core/fail.h"
 #include "data/file.h"
+#include "text/format/base64.h"
 #include "text/unicode/unicode.h"
 
 namespace intarsia {
@@ -119,9 +120,9 @@ void Unigram::segment(std::string_view word, Ids& out) const {
   collect(word, steps, out);
 }
 
-// The best segmentation of a word is the same wherever it stands, unless rounding decides: that can only be
-// if it won by less than what the sums of two segmentations can be off, half a unit in the last place a
-// token.
+// What the cache holds is the margin (the bits of an f32), then the ids. The best segmentation of a word is
+// the same wherever it stands, unless rounding decides: that can only be if it won by less than what the sums
+// of two segmentations can be off, half a unit in the last place a token.
 void Unigram::encode(std::string_view word, double& state, Ids& out) const {
   if (!parts_.single_precision) return SegmentationModel::encode(word, out);
   static thread_local std::vector<Step> steps;
@@ -195,11 +196,26 @@ void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Ran
   collect(word, steps, out);
 }
 
+// The file of BytePiece: base64 of a piece to its id, the characters in it, and its count.
+std::string Unigram::bytepiece_json(const Vocabulary& vocabulary) const {
+  std::string out = "{";
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    if (!vocabulary.of_model[id]) continue;
+    std::string characters;
+    for_each_character(
+        vocabulary.pieces[id], [&](char32_t, std::string_view bytes) { characters += bytes; },
+        [](std::string_view) {});
+    out += fmt::format("{}    {}: [{}, {}, {}]", out.size() == 1 ? "\n" : ",\n",
+                       json_text(encode_base64(vocabulary.pieces[id])), id, json_text(characters),
+                       parts_.counts[static_cast<size_t>(id)]);
+  }
+  return out + "\n}";
+}
+
 std::string Unigram::json(const Vocabulary& vocabulary) const {
   const bool byte_fallback =
       std::any_of(parts_.bytes.begin(), parts_.bytes.end(), [](int32_t id) { return id >= 0; });
-  if (parts_.by_bytes)
-    fail_hint("keep its JSON file", "save: tokenizer.json cannot hold a BytePiece tokenizer");
+  if (parts_.by_bytes) return bytepiece_json(vocabulary);
   std::string out =
       fmt::format("{{\"type\": \"Unigram\", \"unk_id\": {}, \"byte_fallback\": {},\n    \"vocab\": [",
                   parts_.unknown < 0 ? "null" : std::to_string(parts_.unknown), byte_fallback);

@@ -15,8 +15,9 @@ struct UnigramParts {
   double unknown_score = 0;    // and its score
   bool fuse_unknown = true;    // neighbouring unknown characters make one id
   std::array<int32_t, 256>
-      bytes;              // ids that an unknown character becomes, if all its bytes have one; -1: none
-  bool by_bytes = false;  // tokens may begin inside a character
+      bytes;                    // ids that an unknown character becomes, if all its bytes have one; -1: none
+  bool by_bytes = false;        // tokens may begin inside a character
+  std::vector<int64_t> counts;  // by id, in a BytePiece model
   // Sums are rounded to f32 at each token and run on from word to word, as in the library `sentencepiece`.
   bool single_precision = false;
   UnigramParts() { bytes.fill(-1); }
@@ -26,6 +27,7 @@ class Unigram final : public SegmentationModel {
  public:
   // `words`: the tokens that may come out of plain text, empty for ids that may not.
   Unigram(const StringTable& words, UnigramParts parts, std::string_view name);
+  using SegmentationModel::encode;
   void encode(std::string_view word, double& state, Ids& out) const override;
   void sample(std::string_view word, const SubwordSampling& sampling, Random& random,
               Ids& out) const override;
@@ -43,6 +45,7 @@ class Unigram final : public SegmentationModel {
     uint32_t begin;
   };
   void segment(std::string_view word, Ids& out) const override;
+  std::string bytepiece_json(const Vocabulary& vocabulary) const;
   // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
   // won, at the place where it won least.
   double find_best(std::string_view word, double score, std::vector<Step>& steps) const;
@@ -55,7 +58,6 @@ class Unigram final : public SegmentationModel {
 
   UnigramParts parts_;
   Trie trie_;
-  mutable WordCache cache_;  // of single precision: the margin (f32 bits), then the ids
 };
 
 }  // namespace intarsia
