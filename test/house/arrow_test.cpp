@@ -57,6 +57,7 @@ const std::map<std::string, std::string> public_headers = {
     {"digits.h", "data"},
     {"tokenizer.h", "text"},
     {"chat_template.h", "text"},
+    {"tokenizer_training.h", "text"},
     {"model.h", "model"},
     {"train.h", "train"},
     {"generate.h", "generate"},

@@ -15,13 +15,15 @@
 namespace intarsia {
 
 bool is_bytepiece(std::string_view file) {
-  // An object whose first value is an array.
+  // An object whose first value is an array of a number and more.
   const size_t open = file.find_first_not_of(" \t\r\n");
   if (open == std::string_view::npos || file[open] != '{') return false;
   const size_t colon = file.find(':', open);
   if (colon == std::string_view::npos) return false;
   const size_t value = file.find_first_not_of(" \t\r\n", colon + 1);
-  return value != std::string_view::npos && file[value] == '[';
+  if (value == std::string_view::npos || file[value] != '[') return false;
+  const size_t first = file.find_first_not_of(" \t\r\n", value + 1);
+  return first != std::string_view::npos && file[first] >= '0' && file[first] <= '9';
 }
 
 std::shared_ptr<Tokenizer> make_bytepiece(std::vector<std::pair<std::string, int64_t>> pieces,
