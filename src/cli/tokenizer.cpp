@@ -6,14 +6,17 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "cli/compare_tokenizers.h"
 #include "cli/verbs.h"
 #include "core/fail.h"
 #include "core/format.h"
+#include "core/terminal.h"
 #include "data/file.h"
 #include "data/json.h"
 #include "data/text.h"
 #include "intarsia/tokenizer.h"
 #include "intarsia/tokenizer_training.h"
+#include "text/token_spans.h"
 
 namespace intarsia::cli {
 namespace {
@@ -25,10 +28,10 @@ const std::map<std::string, TokenizerTraining::Kind> kinds = {
     {"bytepiece", TokenizerTraining::Kind::bytepiece}};
 
 struct Arguments {
-  std::string path, text, lines, out, kind = "bpe";
+  std::string path, other, text, lines, out, kind = "bpe";
   std::vector<std::string> files;
   int32_t vocabulary = BpeTraining().vocabulary;
-  bool special = false, json_lines = false, lines_are_text = true;
+  bool special = false, json_lines = false, lines_are_text = true, pieces = false, json = false, html = false;
 };
 
 // Calls f with the text of the command line, or with each line of the file that stands in its place.
@@ -74,6 +77,37 @@ void encode(const Arguments& args) {
     }
     print_line(out + "]");
   });
+}
+
+// A line a token: where it stands, its id, its piece; above them the text, cut.
+void show_pieces(const Arguments& args) {
+  const auto tokenizer = load_tokenizer(args.path);
+  const Terminal screen = Terminal::of(stdout);
+  each_input(args, [&](std::string_view text) {
+    const Ids ids = ids_of(*tokenizer, text, args.special);
+    const auto spans = token_spans(*tokenizer, text, ids);
+    if (args.json) {
+      Json tokens = Json::array();
+      for (size_t i = 0; i < ids.size(); ++i)
+        tokens.push_back({{"id", ids[i]},
+                          {"piece", tokenizer->piece(ids[i])},
+                          {"begin", spans[i].begin},
+                          {"end", spans[i].end}});
+      return print_line(tokens.dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+    print_line(coloured_tokens(*tokenizer, text, ids, screen));
+    for (size_t i = 0; i < ids.size(); ++i)
+      print_line(fmt::format("{:>6}-{:<6} {:>7}  {}", spans[i].begin, spans[i].end, ids[i],
+                             quote(tokenizer->piece(ids[i]))));
+  });
+}
+
+void compare(const Arguments& args) {
+  const auto a = load_tokenizer(args.path), b = load_tokenizer(args.other);
+  const std::string text = read_file(args.files.at(0));
+  const NamedTokenizer first{args.path, *a}, second{args.other, *b};
+  print_line(args.html ? comparison_page(first, second, text, args.files[0])
+                       : comparison_text(first, second, text, Terminal::of(stdout)));
 }
 
 Ids parse_ids(std::string_view text) {
@@ -153,11 +187,15 @@ void add_tokenizer(CLI::App& app) {
       "--special", args->special,
       "the text of a special token becomes that token, and those that the file puts around a text "
       "are added");
+  auto* pieces = encoding->add_flag("--pieces", args->pieces,
+                                    "print the text cut, and a line for each token: bytes, id, piece");
+  encoding->add_flag("--json", args->json, "with --pieces: one JSON array of objects")->needs(pieces);
   encoding->add_flag("--json-lines", args->json_lines, "each line of the file is a JSON string")
       ->needs(text_lines);
   encoding->footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
   encoding->callback([args, text, text_lines] {
     if (text->empty() && text_lines->empty()) throw CLI::RequiredError("TEXT");
+    if (args->pieces) return show_pieces(*args);
     encode(*args);
   });
 
@@ -174,6 +212,15 @@ void add_tokenizer(CLI::App& app) {
     args->lines_are_text = false;
     decode(*args);
   });
+
+  auto* comparing = verb->add_subcommand("compare", "Show two tokenizers on one text");
+  comparing->add_option("A", args->path, path_help)->required();
+  comparing->add_option("B", args->other, path_help)->required();
+  comparing->add_option("FILE", args->files, "the text")->required()->expected(1);
+  comparing->add_flag("--html", args->html, "print a page");
+  comparing->footer(
+      "Example: intarsia tokenizer compare run/tokenizer.json other.model book.txt --html > compare.html");
+  comparing->callback([args] { compare(*args); });
 
   auto* training = verb->add_subcommand("train", "Train a tokenizer on text and save it");
   training->add_option("FILE", args->files, "text, JSON lines, or directories of them")->required();

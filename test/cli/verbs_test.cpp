@@ -107,6 +107,28 @@ TEST_F(Verbs, WhatCannotBeDoneIsOneLineAndExitOne) {
   expect_error(run({"doctor"}, "", {"INTARSIA_ISA=avx3"}), 1, "avx3");
 }
 
+TEST_F(Verbs, TokenizerTrainsEveryKindAndShowsPieces) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "the cat sat on the mat, and the dog saw it\nsome cats ran\n";
+  const std::string file = scratch.write("kinds.txt", text);
+  for (const char* kind : {"bpe", "wordpiece", "unigram", "bytepiece"}) {
+    const std::string out = scratch.write("tokenizer", "") + "-" + kind;
+    const Outcome trained = run({"tokenizer", "train", "--kind", kind, "--vocab", "280", file, "--out", out});
+    ASSERT_EQ(trained.exit, 0) << trained.err;
+    const Json tokens = Json::parse(run({"tokenizer", "encode", out, "the cat", "--pieces", "--json"}).out);
+    const Json ids = Json::parse(run({"tokenizer", "encode", out, "the cat"}).out);
+    ASSERT_EQ(tokens.size(), ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(tokens[i]["id"], ids[i]);
+    EXPECT_EQ(tokens.back()["end"], 7);
+    EXPECT_EQ(run({"tokenizer", "decode", out, ids.dump()}).out, "the cat\n");
+    const Outcome page = run({"tokenizer", "compare", out, model(), file, "--html"});
+    EXPECT_EQ(page.exit, 0) << page.err;
+    EXPECT_NE(page.out.find("<!doctype html>"), std::string::npos);
+  }
+  expect_error(run({"tokenizer", "train", "--kind", "bytepiece", "--vocab", "20", file, "--out", "x"}), 1,
+               "expected at least 259");
+}
+
 TEST_F(Verbs, GeneratePrintsTheContinuationAndOneNewline) {
   const std::vector<std::string> command = {"generate", model(),         "the cat", "--max-tokens",
                                             "12",       "--temperature", "0",       "--ignore-eos"};

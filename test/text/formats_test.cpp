@@ -5,9 +5,11 @@
 
 #include "golden.h"
 #include "intarsia/random.h"
+#include "intarsia/tokenizer_training.h"
 #include "text/format/base64.h"
 #include "text/format/sentencepiece.h"
 #include "text/format/tiktoken.h"
+#include "text/token_spans.h"
 #include "text/unicode/unicode.h"
 
 namespace intarsia {
@@ -135,6 +137,79 @@ TEST(Formats, Base64IsThatOfRfc4648) {
     EXPECT_EQ(decode_base64(text, "x"), bytes);
   }
   expect_contains(error_of([] { decode_base64("a*b=", "x"); }), "not base64");
+}
+
+TEST(Formats, SpansSayWhereTokensStand) {
+  const auto plain = parsed(base_file());
+  const std::string text = "The water, naïve 日本!";
+  const Ids ids = plain->encode(text);
+  const auto spans = token_spans(*plain, text, ids);
+  for (size_t i = 0; i < ids.size(); ++i)
+    EXPECT_EQ(text.substr(spans[i].begin, spans[i].end - spans[i].begin), plain->bytes(ids[i]));
+  // BERT's normalizer changes letters, and its splitter leaves spaces out.
+  const Folder folder;
+  const auto bert = loaded(formats()["cases"][0], folder);
+  const std::string changed = "The KING \u00c9 was here";
+  const Ids pieces = bert->encode(changed);
+  const auto places = token_spans(*bert, changed, pieces);
+  EXPECT_EQ(changed.substr(places[0].begin, places[0].end - places[0].begin), "The");
+  size_t done = 0;
+  for (const TokenSpan& span : places) {
+    EXPECT_GE(span.begin, done);
+    EXPECT_LE(span.begin, span.end);
+    done = span.end;
+  }
+  EXPECT_EQ(done, changed.size());
+}
+
+TEST(Formats, TrainedKindsCoverTheirTextAndCanBeSaved) {
+  std::string text;
+  for (int i = 0; i < 60; ++i)
+    text += "The water was hot and the king knew it. Largest largely large\n春眠不觉晓\n";
+  for (const auto kind : {TokenizerTraining::Kind::bpe, TokenizerTraining::Kind::wordpiece,
+                          TokenizerTraining::Kind::unigram, TokenizerTraining::Kind::bytepiece}) {
+    TokenizerTraining options;
+    options.kind = kind;
+    options.vocabulary = 300;
+    const auto trained = train_tokenizer([&] { return once(text); }, options);
+    EXPECT_LE(trained->size(), 300);
+    const std::string sample = "the king was large 春";
+    const Ids ids = trained->encode(sample);
+    EXPECT_LE(ids.size(), sample.size());
+    EXPECT_EQ(trained->decode(ids), sample);
+    const Folder folder;
+    trained->save(folder.path() / "t");
+    EXPECT_EQ(load_tokenizer(folder.path() / "t")->encode(sample), ids);
+  }
+}
+
+TEST(Formats, TrainingDoesNotDependOnThreads) {
+  std::string text;
+  std::mt19937 random(2);
+  for (int i = 0; i < 4000; ++i)
+    text += std::string(1 + random() % 3, static_cast<char>('a' + random() % 7)) + " ";
+  const auto chunks = [&] {
+    return [&text, at = size_t{0}](std::string& chunk) mutable {
+      chunk = text.substr(std::min(at, text.size()), 500);
+      at += 500;
+      return !chunk.empty();
+    };
+  };
+  for (const auto kind : {TokenizerTraining::Kind::bpe, TokenizerTraining::Kind::wordpiece,
+                          TokenizerTraining::Kind::unigram, TokenizerTraining::Kind::bytepiece}) {
+    TokenizerTraining options;
+    options.kind = kind;
+    options.vocabulary = 290;
+    std::vector<std::string> pieces[2];
+    const int before = thread_count();
+    for (int threads : {1, 3}) {
+      set_thread_count(threads);
+      const auto trained = train_tokenizer(chunks, options);
+      for (int32_t id = 0; id < trained->size(); ++id) pieces[threads == 3].emplace_back(trained->piece(id));
+    }
+    set_thread_count(before);
+    EXPECT_EQ(pieces[0], pieces[1]);
+  }
 }
 
 // Three equal ways to cut "abc" -> a|bc, ab|c, and a|b|c with the same score.
