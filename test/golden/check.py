@@ -131,7 +131,8 @@ def remade(place, made, script, *words):
     """Runs a script of this folder in a copy of it, and compares the folder `made` with the committed one."""
     copy = place.scratch / "golden"
     (copy / made).mkdir(parents=True)
-    shutil.copy(HERE / script, copy)
+    for module in HERE.glob("*.py"):  # scripts use one another
+        shutil.copy(module, copy)
     done = subprocess.run([sys.executable, script, *map(str, words)], cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     files = sorted(p.relative_to(HERE) for p in (HERE / made).rglob("*") if p.is_file())
@@ -183,6 +184,27 @@ def written_files_open_in_their_own_libraries(place):
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().removeprefix("formats: ")
 
+
+
+@check
+def committed_vocabulary_formats_are_what_the_script_makes(place):
+    return remade(place, "vocabulary_formats", "vocabulary_formats.py", "--out", "vocabulary_formats/formats.json")
+
+
+@check
+def tokenizers_give_the_ids_of_their_own_libraries(place):
+    done = subprocess.run([sys.executable, HERE / "tokenizer_sweep.py", "--intarsia", place.program, "--data", place.data],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return f"{done.stdout.count(' 0 differ, 0 decode')} comparisons"
+
+
+@check
+def trained_tokenizers_open_in_their_own_libraries(place):
+    done = subprocess.run([sys.executable, HERE / "tokenizer_training.py", "--intarsia", place.program, "--data", place.data],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()[-1]
 
 # ---- the program against transformers, gguf, tokenizers, TensorBoard
 

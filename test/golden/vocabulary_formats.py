@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small tokenizers of every kind and format, and what their own libraries make of some texts with them.
 
-    python test/golden/vocabulary_formats.py --out test/golden/tokenizers/formats.json
+    python test/golden/vocabulary_formats.py --out test/golden/vocabulary_formats/formats.json
 
 Each case: "file" (base64), "name" (of the file), "special" (whether special text is looked for), and for each of the
 texts "ids" and "text" (what they decode to).

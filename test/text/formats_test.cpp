@@ -16,7 +16,7 @@ namespace intarsia {
 namespace {
 
 const Json& formats() {
-  static const Json file = read_json(golden("formats.json"));
+  static const Json file = read_json(golden("../vocabulary_formats/formats.json"));
   return file;
 }
 
