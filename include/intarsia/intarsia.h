@@ -22,6 +22,7 @@
 #include "intarsia/map.h"
 #include "intarsia/model.h"
 #include "intarsia/op.h"
+#include "intarsia/pipeline.h"
 #include "intarsia/random.h"
 #include "intarsia/tensor.h"
 #include "intarsia/tokenizer.h"

@@ -62,6 +62,7 @@ struct Node {
   uint64_t order = 0;        // inputs always have a smaller one
   const char* op = "parameter";
   Array gradient;
+  Node* next_dying = nullptr;
   NodeRef input[max_inputs];
   virtual void backward(const Array& dy, Gradients& dx) = 0;
   virtual void forget() = 0;  // drop what was saved

@@ -1,5 +1,6 @@
 #include "core/pool.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -42,6 +43,9 @@ struct FreeBlock {
   FreeBlock* next;
 };
 
+class Pool;
+Pool& pool();
+
 class Pool {
  public:
   void* take(int index) {
@@ -71,6 +75,10 @@ class Pool {
     free_[static_cast<size_t>(index)] = block;
     ASAN_POISON_MEMORY_REGION(block, bytes);
   }
+
+  // A child of fork() must not find the lock taken by a thread that it does not have.
+  void lock() { lock_.lock(); }
+  void unlock() { lock_.unlock(); }
 
   MemoryUse use() {
     std::lock_guard hold(lock_);
@@ -121,7 +129,10 @@ class Pool {
 // Never destroyed: arrays in other static objects may outlive any order of destruction.
 Pool& pool() {
   alignas(Pool) static char memory[sizeof(Pool)];
-  static Pool* instance = new (memory) Pool;
+  static Pool* instance = [] {
+    pthread_atfork([] { pool().lock(); }, [] { pool().unlock(); }, [] { pool().unlock(); });
+    return new (memory) Pool;
+  }();
   return *instance;
 }
 

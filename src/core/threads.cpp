@@ -73,11 +73,20 @@ class Workers {
     quit_.store(false, std::memory_order_seq_cst);
   }
 
-  // After fork() only the calling thread exists: forget the others without joining them.
+  // A fork waits until no other thread computes, so that the child finds no job half done and no lock taken
+  // by a thread that it does not have. (A part of a job that forks holds the lock already.)
+  void before_fork() {
+    if (!inside) one_job_.lock();
+  }
+  void after_fork() {
+    if (!inside) one_job_.unlock();
+  }
+  // In the child only the calling thread exists: forget the others without joining them.
   void forget() {
     for (std::thread& t : threads_) t.detach();
     threads_.clear();
     sleeping_.store(0);
+    after_fork();
   }
 
  private:
@@ -150,7 +159,13 @@ class Workers {
 
 Workers& workers() {
   static Workers pool;
-  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { workers().forget(); });
+  [[maybe_unused]] static const int registered = [] {
+    // A job takes memory, so a fork must take the pool of threads before that of memory. Handlers run the
+    // latest first: the memory's come before these.
+    memory_use();
+    return pthread_atfork([] { workers().before_fork(); }, [] { workers().after_fork(); },
+                          [] { workers().forget(); });
+  }();
   return pool;
 }
 
@@ -167,6 +182,9 @@ void set_thread_count(int count) {
   if (count < 1 || count > 1024) fail("thread count is {}, expected 1 to 1024", count);
   wanted_threads().store(count, std::memory_order_relaxed);
 }
+
+InlineOnly::InlineOnly() : before_(inside) { inside = true; }
+InlineOnly::~InlineOnly() { inside = before_; }
 
 namespace detail {
 

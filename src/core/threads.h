@@ -27,6 +27,19 @@ class DenormalsOff {
   unsigned before_;
 };
 
+// While one of these lives, what its thread computes runs on that thread alone: for threads that prepare
+// data beside a training loop, whose computation they must not take the pool from.
+class InlineOnly {
+ public:
+  InlineOnly();
+  ~InlineOnly();
+  InlineOnly(const InlineOnly&) = delete;
+  InlineOnly& operator=(const InlineOnly&) = delete;
+
+ private:
+  bool before_;
+};
+
 namespace detail {
 void run_parallel(int parts, void (*call)(void* context, int part), void* context);
 }

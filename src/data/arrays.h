@@ -1,15 +1,12 @@
 // Named arrays: what the formats of weights read and write.
 #pragma once
 #include <functional>
-#include <map>
 #include <string>
 
 #include "data/file.h"
-#include "intarsia/array.h"
+#include "intarsia/data.h"
 
 namespace intarsia {
-
-using NamedArrays = std::map<std::string, Array, std::less<>>;
 
 // An array to be written: name, shape and type are known at once, the values (contiguous) are asked for when
 // their turn comes, so that a conversion needs memory for one array at a time.

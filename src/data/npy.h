@@ -6,16 +6,13 @@
 
 namespace intarsia {
 
-// Little endian, C order; f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1. Fortran order is converted. Plain arrays are
-// borrowed from the mapped file.
-Array read_npy(const std::filesystem::path& path);
+// read_npy() and read_npz() are public: intarsia/data.h says what they read.
 Array parse_npy(const std::shared_ptr<const MappedFile>& file);
 // bf16 has no name in NumPy and is refused, as are block formats.
 void write_npy(const std::filesystem::path& path, const Array& array, FileSystem& files = system_files());
 
 // Stored or deflated entries. Files that would unpack to more than `limit` bytes are refused before they are
 // unpacked; 0 stands for 32 MB + 20 times the file's size.
-NamedArrays read_npz(const std::filesystem::path& path, uint64_t limit = 0);
 NamedArrays parse_npz(const std::shared_ptr<const MappedFile>& file, uint64_t limit = 0);
 void write_npz(const std::filesystem::path& path, const NamedArrays& arrays, bool compress = false,
                FileSystem& files = system_files());

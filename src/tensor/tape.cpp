@@ -27,17 +27,17 @@ Meddler* meddler = nullptr;
 
 void retain(Node* node) { node->references.fetch_add(1, std::memory_order_relaxed); }
 
-// A long chain of nodes must not be freed by recursion: the inputs of a dying node are queued instead.
+// A long chain of nodes must not be freed by recursion: the inputs of a dying node wait in a list instead.
 void release(Node* node) {
   if (node->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  thread_local std::vector<Node*> dying;
+  thread_local Node* dying = nullptr;
   thread_local bool draining = false;
-  dying.push_back(node);
+  node->next_dying = dying;
+  dying = node;
   if (draining) return;
   draining = true;
-  while (!dying.empty()) {
-    Node* dead = dying.back();
-    dying.pop_back();
+  while (Node* dead = dying) {
+    dying = dead->next_dying;
     const size_t size = dead->bytes();
     dead->~Node();
     free_node_memory(dead, size);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/fail.h"
+#include "data/permutation.h"
 #include "intarsia/random.h"
 
 namespace intarsia {
@@ -11,7 +12,7 @@ namespace intarsia {
 namespace {
 
 constexpr uint64_t tokenizer_text = uint64_t{64} << 20;  // bytes that a tokenizer is trained on, about
-constexpr uint64_t order_stream = 0x6f72646572, start_stream = 0x7374617274;
+constexpr uint64_t start_stream = 0x7374617274;
 
 TextSource open_text(const Recipe& recipe) {
   return TextSource(recipe.data.path, {.field = recipe.data.field});
@@ -58,30 +59,6 @@ TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std
   if (cancel) options.progress = [&](uint64_t, uint64_t) { return !cancel(); };
   return TokenShards::prepare(
       directory, text, [&](std::string_view part) { return tokenizer.encode(part); }, options);
-}
-
-// ---- order
-
-Permutation::Permutation(uint64_t count, uint64_t seed, uint64_t epoch)
-    : count_(count), seed_(seed), epoch_(epoch) {
-  half_bits_ = 1;
-  while ((uint64_t{1} << (2 * half_bits_)) < count) half_bits_++;
-}
-
-uint64_t Permutation::operator()(uint64_t index) const {
-  const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
-  do {
-    uint64_t left = index >> half_bits_, right = index & mask;
-    for (uint64_t round = 0; round < 4; round++) {
-      // The round and the half fit into one counter, the epoch into the stream.
-      const Philox bits = philox(seed_, order_stream + (epoch_ << 2 | round), right);
-      const uint64_t mixed = left ^ (bits.word[0] & mask);
-      left = right;
-      right = mixed;
-    }
-    index = left << half_bits_ | right;
-  } while (index >= count_);
-  return index;
 }
 
 // ---- batches

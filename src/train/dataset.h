@@ -18,18 +18,6 @@ std::shared_ptr<const Tokenizer> make_tokenizer(const Recipe& recipe);
 TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std::filesystem::path& directory,
                      const std::function<bool()>& cancel);
 
-// A permutation of [0, count), computed point by point from (seed, epoch): a four-round Feistel network (Luby
-// & Rackoff 1988) on the next power of four, walked until it lands inside.
-class Permutation {
- public:
-  Permutation(uint64_t count, uint64_t seed, uint64_t epoch);
-  uint64_t operator()(uint64_t index) const;
-
- private:
-  uint64_t count_, seed_, epoch_;
-  int half_bits_;
-};
-
 struct Batch {
   Tensor ids, targets;
 };  // i32 [rows, context]; target t is the id that follows id t

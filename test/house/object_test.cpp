@@ -80,8 +80,8 @@ TEST(Objects, KernelsShowOnlySymbolsOfTheirOwnRung) {
 TEST(Objects, TheProgramNeedsOnlyTheNamedLibraries) {
   if (!fs::exists(INTARSIA_BINARY)) GTEST_SKIP() << "the program is not built";
   static const std::set<std::string> allowed = {
-      "fmt", "pcre2-8", "utf8proc", "crypto", "z",     "zip",  "stdc++",
-      "m",   "gcc_s",   "c",        "asan",   "ubsan", "tsan",
+      "fmt",  "pcre2-8", "utf8proc", "crypto", "z",    "zip",   "stdc++", "png16",
+      "jpeg", "m",       "gcc_s",    "c",      "asan", "ubsan", "tsan",
   };
   const house::Outcome dynamic =
       house::run(std::string("readelf --dynamic --wide '") + INTARSIA_BINARY + "'");
@@ -94,6 +94,30 @@ TEST(Objects, TheProgramNeedsOnlyTheNamedLibraries) {
     seen++;
   }
   EXPECT_GE(seen, 3);
+}
+
+TEST(Objects, LoadingTheLibraryRunsNoConstructor) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers add constructors of their own";
+#else
+  const fs::path library = build_folder() / "libintarsia.so";
+  if (!fs::exists(library)) GTEST_SKIP() << "the library is not built";
+  const house::Outcome sections = house::run("readelf --wide --sections '" + library.string() + "'");
+  static const std::regex init_array(R"(\.init_array +INIT_ARRAY +\S+ \S+ (\S+))");
+  std::smatch match;
+  ASSERT_TRUE(std::regex_search(sections.output, match, init_array)) << sections.output;
+  EXPECT_EQ(std::stoul(match[1], nullptr, 16), sizeof(void*)) << "more than the compiler's own frame_dummy";
+  const house::Outcome names = house::run("nm '" + library.string() + "' | grep _GLOBAL__sub_I");
+  EXPECT_EQ(names.output, "");
+#endif
+}
+
+TEST(Objects, TheSharedLibraryShowsOnlyItsOwnNames) {
+  const fs::path library = build_folder() / "libintarsia.so";
+  if (!fs::exists(library)) GTEST_SKIP() << "the library is not built";
+  const house::Outcome names =
+      house::run("nm --dynamic --demangle --defined-only '" + library.string() + "' | grep -v intarsia::");
+  EXPECT_EQ(names.output, "");
 }
 
 TEST(Objects, TheStrippedProgramStaysSmall) {

@@ -10,33 +10,6 @@
 namespace intarsia {
 namespace {
 
-TEST(Permutation, MeetsEachNumberOnce) {
-  for (const uint64_t count : {1, 2, 3, 4, 5, 16, 17, 1000, 4096, 4097}) {
-    const Permutation order(count, 5, 2);
-    std::vector<bool> met(count);
-    for (uint64_t i = 0; i < count; i++) {
-      const uint64_t to = order(i);
-      ASSERT_LT(to, count);
-      ASSERT_FALSE(met[to]) << count << " " << i;
-      met[to] = true;
-    }
-  }
-}
-
-TEST(Permutation, DiffersWithSeedAndEpochAndIsSpread) {
-  constexpr uint64_t count = 10'000;
-  const Permutation a(count, 1, 0), b(count, 1, 1), c(count, 2, 0);
-  int same_b = 0, same_c = 0, rises = 0;
-  for (uint64_t i = 0; i < count; i++) {
-    same_b += a(i) == b(i);
-    same_c += a(i) == c(i);
-    if (i > 0) rises += a(i) > a(i - 1);
-  }
-  EXPECT_LT(same_b, 20);
-  EXPECT_LT(same_c, 20);
-  EXPECT_NEAR(rises, count / 2, 200);  // deviation of a random order: sqrt(count / 12), about 29
-}
-
 class TrainData : public testing::Test {
  protected:
   // Shards whose token i is i mod 1000.

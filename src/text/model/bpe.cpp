@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 #include <queue>
-#include <random>
 
 #include <fmt/format.h>
 
@@ -13,11 +12,6 @@
 #include "text/unicode/unicode.h"
 
 namespace intarsia {
-
-const uint64_t MergeTable::seed_ = [] {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}();
 
 MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
   const size_t slots = merges.empty() ? 1 : std::bit_ceil(merges.size() + merges.size() / 2 + 2);

@@ -54,7 +54,7 @@ class MergeTable {
     const auto product = static_cast<unsigned __int128>(pair ^ seed_) * 0x9e3779b97f4a7c15u;
     return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & mask_;
   }
-  static const uint64_t seed_;    // see StringTable
+  uint64_t seed_ = hash_seed();
   std::vector<uint64_t> slots_;   // pair above, rank below; an empty one has the rank none
   std::vector<int32_t> results_;  // by slot
   size_t mask_ = 0;

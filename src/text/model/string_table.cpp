@@ -8,17 +8,20 @@
 
 namespace intarsia {
 
+uint64_t hash_seed() {
+  static const uint64_t seed = [] {
+    std::random_device device;
+    return uint64_t{device()} << 32 | device();
+  }();
+  return seed;
+}
+
 void StringTable::push(std::string_view text) {
   if (text.size() > std::numeric_limits<uint32_t>::max() - text_.size())
     fail("vocabulary: its strings have more than 4 GiB");
   text_ += text;
   ends_.push_back(static_cast<uint32_t>(text_.size()));
 }
-
-const uint64_t StringTable::seed_ = [] {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}();
 
 void StringTable::reserve_slots() {
   const auto count = static_cast<size_t>(size());

@@ -8,6 +8,9 @@
 
 namespace intarsia {
 
+// Drawn once per process, so that no file can be made whose strings all fall into one slot of a hash table.
+uint64_t hash_seed();
+
 class StringTable {
  public:
   // Appends the string of the next id (0, 1, ...); strings may repeat or be empty. At most 4 GiB in all.
@@ -53,7 +56,7 @@ class StringTable {
     return value;
   }
   // The string itself up to 8 bytes (given its length), else a hash.
-  static uint64_t key_of(std::string_view text) {
+  uint64_t key_of(std::string_view text) const {
     const char* p = text.data();
     const size_t n = text.size();
     if (n >= 8) return n == 8 ? load<uint64_t>(p) : long_key(p, n);
@@ -61,7 +64,7 @@ class StringTable {
     if (n == 0) return 0;
     return load<uint8_t>(p) | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1) << 16;
   }
-  static uint64_t long_key(const char* p, size_t n) {
+  uint64_t long_key(const char* p, size_t n) const {
     uint64_t hash = n ^ seed_;
     for (size_t i = 0; i + 8 < n; i += 8) hash = mix(hash ^ load<uint64_t>(p + i));
     return mix(hash ^ load<uint64_t>(p + n - 8));
@@ -71,9 +74,8 @@ class StringTable {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
   size_t slot_of(uint64_t key, size_t length) const { return mix(key ^ seed_ ^ length << 56) & mask_; }
-  // Drawn once per process, so that no file can be made whose strings all fall into one slot.
-  static const uint64_t seed_;
 
+  uint64_t seed_ = hash_seed();
   std::string text_;
   std::vector<uint32_t> ends_ = {0};  // string i is [ends_[i], ends_[i + 1])
   std::vector<Slot> slots_;

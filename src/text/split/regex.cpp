@@ -150,12 +150,24 @@ struct MatchDataDeleter {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
 };
 
-// One pair of offsets, for the calls of this thread.
-pcre2_match_data* match_data() {
-  thread_local std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(pcre2_match_data_create(1, nullptr));
-  if (!data) fail("pattern: out of memory");
-  return data.get();
-}
+// One pair of offsets for a call: what the last call left, or fresh. No thread keeps one of its own: what a
+// thread destroys at its end would keep the library loaded until then.
+class MatchData {
+ public:
+  explicit MatchData(std::atomic<void*>& spare)
+      : spare_(spare), data_(static_cast<pcre2_match_data*>(spare.exchange(nullptr))) {
+    if (!data_) data_.reset(pcre2_match_data_create(1, nullptr));
+    if (!data_) fail("pattern: out of memory");
+  }
+  ~MatchData() { data_.reset(static_cast<pcre2_match_data*>(spare_.exchange(data_.release()))); }
+  MatchData(const MatchData&) = delete;
+  MatchData& operator=(const MatchData&) = delete;
+  pcre2_match_data* get() const { return data_.get(); }
+
+ private:
+  std::atomic<void*>& spare_;
+  std::unique_ptr<pcre2_match_data, MatchDataDeleter> data_;
+};
 
 std::string message_of(int code) {
   PCRE2_UCHAR text[160];
@@ -192,6 +204,7 @@ Regex::Regex(std::string_view pattern, bool literal) : pattern_(pattern) {
 }
 
 Regex::~Regex() {
+  pcre2_match_data_free(static_cast<pcre2_match_data*>(spare_.load()));
   pcre2_match_context_free(static_cast<pcre2_match_context*>(context_));
   pcre2_code_free(static_cast<pcre2_code*>(code_));
 }
@@ -199,7 +212,8 @@ Regex::~Regex() {
 Matcher::Match Regex::find(std::string_view text, size_t from) const {
   const auto* code = static_cast<const pcre2_code*>(code_);
   auto* context = static_cast<pcre2_match_context*>(context_);
-  pcre2_match_data* data = match_data();
+  const MatchData room(spare_);
+  pcre2_match_data* data = room.get();
   const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
   int result = pcre2_match(code, subject, text.size(), from, options, data, context);

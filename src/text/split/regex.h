@@ -1,5 +1,6 @@
 // Patterns from outside, on PCRE2 with bounded work.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ class Regex final : public Matcher {
   std::string pattern_;
   void* code_ = nullptr;
   void* context_ = nullptr;
+  mutable std::atomic<void*> spare_{nullptr};  // room for offsets, used again by the next call
 };
 
 }  // namespace intarsia

@@ -1,0 +1,101 @@
+#include <png.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "core/fail.h"
+#include "data/image/image.h"
+
+namespace intarsia {
+
+namespace {
+
+// libpng is C: it cannot be left by an exception, so an error keeps its text and jumps back. Between setjmp
+// and the jump only this object changes, and nothing that has a destructor is made.
+class PngReader {
+ public:
+  explicit PngReader(const MappedFile& file) : file_(file) {
+    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    info_ = png_ ? png_create_info_struct(png_) : nullptr;
+    if (!info_) {
+      png_destroy_read_struct(&png_, nullptr, nullptr);
+      fail("{}: libpng cannot start to read", file.name());
+    }
+  }
+  ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
+
+  RawImage read(uint64_t limit) {
+    if (!read_header()) refuse();
+    RawImage image;
+    image.pixels = allocate_image(file_.name(), height_, width_, channels_, limit);
+    rows_.resize(height_);
+    auto* first = image.pixels.mutable_data<uint8_t>();
+    for (size_t y = 0; y < height_; y++) rows_[y] = first + y * width_ * static_cast<size_t>(channels_);
+    if (!read_rows()) refuse();
+    image.orientation = orientation_;
+    return image;
+  }
+
+ private:
+  static void on_error(png_structp png, png_const_charp text) {
+    auto* self = static_cast<PngReader*>(png_get_error_ptr(png));
+    std::snprintf(self->what_, sizeof self->what_, "%s", text);
+    std::longjmp(self->back_, 1);
+  }
+  static void on_warning(png_structp, png_const_charp) {}
+  static void on_read(png_structp png, png_bytep to, size_t count) {
+    auto* self = static_cast<PngReader*>(png_get_io_ptr(png));
+    if (count > self->file_.size() - self->at_) png_error(png, "the file ends too early");
+    std::memcpy(to, self->file_.data() + self->at_, count);
+    self->at_ += count;
+  }
+  [[noreturn]] void refuse() { fail("{}: is no whole PNG: {}", file_.name(), what_); }
+
+  // Up to the pixels: the size, and what to make of palettes, 16 bits and transparency.
+  bool read_header() {
+    if (setjmp(back_)) return false;
+    png_set_read_fn(png_, this, on_read);
+    png_set_chunk_malloc_max(png_, size_t{8} << 20);
+    png_set_chunk_cache_max(png_, 256);
+    png_set_user_limits(png_, 0x7fffffff, 0x7fffffff);  // allocate_image() has a closer limit
+    png_read_info(png_, info_);
+    png_set_expand(png_);
+    png_set_scale_16(png_);
+    png_set_interlace_handling(png_);
+    png_read_update_info(png_, info_);
+    height_ = png_get_image_height(png_, info_);
+    width_ = png_get_image_width(png_, info_);
+    channels_ = png_get_channels(png_, info_);
+    return true;
+  }
+  bool read_rows() {
+    if (setjmp(back_)) return false;
+    png_read_image(png_, rows_.data());
+    png_read_end(png_, info_);
+    png_bytep exif = nullptr;
+    png_uint_32 length = 0;
+    if (png_get_eXIf_1(png_, info_, &length, &exif))
+      orientation_ = exif_orientation({reinterpret_cast<const char*>(exif), length});
+    return true;
+  }
+
+  const MappedFile& file_;
+  png_structp png_ = nullptr;
+  png_infop info_ = nullptr;
+  std::jmp_buf back_;
+  char what_[200] = "";
+  size_t at_ = 0, height_ = 0, width_ = 0;
+  int channels_ = 0, orientation_ = 1;
+  std::vector<png_bytep> rows_;
+};
+
+}  // namespace
+
+RawImage read_png(const MappedFile& file, uint64_t limit) { return PngReader(file).read(limit); }
+
+}  // namespace intarsia

@@ -1,0 +1,2 @@
+#include <intarsia/lambda_kernel.h>
+INTARSIA_KERNEL(twice, (auto x), x + x)
