@@ -37,8 +37,6 @@ set_target_properties(intarsia_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVE
 install(TARGETS intarsia_shared intarsia_static EXPORT intarsia)
 install(TARGETS intarsia_cli)
 install(DIRECTORY include/intarsia DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-# op.h declares the pointwise operations from the list that defines them; it finds the list beside itself.
-install(FILES src/op/pointwise.inl DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/intarsia/op)
 install(FILES LICENSE README.md docs/embedding.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/intarsia)

@@ -228,6 +228,10 @@ struct MemoryUse {
 };  // bytes in arrays now, at most, and held from the system
 MemoryUse memory_use();
 void reset_peak_memory();
+// What the pool may hold from the system; 0: no limit. An array that would go beyond throws, after the pool
+// gave back what it kept for later; every array made before stays as it is.
+void set_memory_limit(size_t bytes);
+size_t memory_limit();
 
 // Threads that the library computes with (default: the processors this process may use).
 int thread_count();

@@ -26,7 +26,7 @@ NamedArrays read_npz(const std::filesystem::path& path, uint64_t limit = 0);
 
 // A PNG or JPEG picture as u8 [height, width, channels], the right way up by its EXIF orientation. Channels:
 // 1 gray, 2 gray and alpha, 3 colour, 4 colour and alpha; 0: as stored (a palette is colour, CMYK becomes
-// colour, 16 bits become 8). Pictures of more than 48 MB + 20 times the file's size are refused.
+// colour, 16 bits become 8). Pictures of more than 30 MB + 20 times the file's size are refused.
 Array read_image(const std::filesystem::path& path, int channels = 0);
 
 // ---- tables

@@ -70,6 +70,8 @@ struct Node {
   virtual ~Node() = default;
 };
 
+// Throws if an input lies in a mapped file that was shortened: what was computed from it means nothing.
+void check_files(const char* op, std::span<const Tensor* const> inputs);
 Node* start_node(Node*, const char* op, const Array& y, const Tensor* const* inputs, int count);
 
 // A test's hand in what operations compute (test/op/mutate.cpp): it may change each value that is recorded or
@@ -186,6 +188,7 @@ class NoGradient {
 // recorded.
 template <class F>
 Tensor record(const char* op, Array y, std::span<const Tensor* const> inputs, F&& backward) {
+  detail::check_files(op, inputs);
   bool wanted = false;
   for (const Tensor* t : inputs) wanted |= t->needs_gradient();
   if (!wanted || !recording()) return Tensor(std::move(y));

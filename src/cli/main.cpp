@@ -3,6 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 
@@ -71,12 +74,30 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 std::string first_word(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    if (word == "--threads")
+    if (word == "--threads" || word == "--memory")
       i++;
     else if (!word.starts_with("-"))
       return word;
   }
   return {};
+}
+
+// "500M", "8G", "1.5GiB": bytes, by powers of 1024.
+size_t memory_size(const std::string& text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit(end, text.data() + text.size());
+  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (unit.ends_with("IB"))
+    unit.resize(unit.size() - 2);
+  else if (unit.size() == 2 && unit.ends_with("B"))
+    unit.pop_back();
+  const size_t power = std::string_view("KMGT").find(unit);
+  const bool known = unit.size() == 1 && power != std::string_view::npos;
+  const double bytes = number * std::exp2(10.0 * static_cast<double>(known ? power + 1 : 0));
+  if (error != std::errc() || !known || !(bytes >= 1 << 20) || bytes > 1e18)
+    throw CLI::ValidationError("--memory", "\"" + text + "\" is no size of 1M or more, such as 500M or 8G");
+  return static_cast<size_t>(bytes);
 }
 
 int run(int argc, char** argv) {
@@ -87,6 +108,10 @@ int run(int argc, char** argv) {
   app.add_option_function<int>("--threads", &set_thread_count,
                                "Threads to compute with (default: all processors)")
       ->check(CLI::Range(1, most_threads))
+      ->trigger_on_parse();
+  app.add_option_function<std::string>(
+         "--memory", [](const std::string& text) { set_memory_limit(memory_size(text)); },
+         "Most memory for arrays, as in 500M or 8G (default: what the system gives)")
       ->trigger_on_parse();
   app.footer(
       "Examples:\n"

@@ -58,12 +58,15 @@ class Pool {
       free_[static_cast<size_t>(index)] = block->next;
       return block;
     }
-    void* fresh = bytes < slab / 4 ? carve(bytes) : map(bytes);
-    if (!fresh) {
-      use_.current -= bytes;
-      fail("out of memory: {} more bytes asked for, {} held", bytes, use_.reserved);
-    }
-    return fresh;
+    void* fresh = fresh_block(bytes);
+    if (!fresh && give_back()) fresh = fresh_block(bytes);
+    if (fresh) return fresh;
+    use_.current -= bytes;
+    if (limit_)
+      fail_hint("allow more with --memory or set_memory_limit(), or make the model, batch or context smaller",
+                "out of memory: {} more bytes asked for, {} held, the limit is {}", bytes, use_.reserved,
+                limit_);
+    fail("out of memory: {} more bytes asked for, {} held", bytes, use_.reserved);
   }
 
   void give(void* memory, int index) {
@@ -84,16 +87,48 @@ class Pool {
     std::lock_guard hold(lock_);
     return use_;
   }
+  void set_limit(size_t bytes) {
+    std::lock_guard hold(lock_);
+    limit_ = bytes;
+  }
+  size_t limit() {
+    std::lock_guard hold(lock_);
+    return limit_;
+  }
   void reset_peak() {
     std::lock_guard hold(lock_);
     use_.peak = use_.current;
   }
 
  private:
+  static constexpr size_t smallest_mapped = slab / 4;  // smaller blocks are cut from slabs
+  static size_t mapped_bytes(size_t bytes) {
+    return bytes >= huge_page ? (bytes + huge_page - 1) / huge_page * huge_page : bytes;
+  }
+
+  void* fresh_block(size_t bytes) { return bytes < smallest_mapped ? carve(bytes) : map(bytes); }
+
+  // Unmaps the large blocks that are kept for later; whether there were any.
+  bool give_back() {
+    bool any = false;
+    for (int index = class_of(smallest_mapped); index < class_count; index++) {
+      const size_t bytes = class_bytes(index);
+      while (FreeBlock* block = free_[static_cast<size_t>(index)]) {
+        ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+        free_[static_cast<size_t>(index)] = block->next;
+        munmap(block, mapped_bytes(bytes));
+        use_.reserved -= bytes;
+        any = true;
+      }
+    }
+    return any;
+  }
+
   // Memory straight from the system, aligned to huge pages where it is large enough to profit from them.
   void* map(size_t bytes) {
+    if (limit_ && (use_.reserved > limit_ || bytes > limit_ - use_.reserved)) return nullptr;
     const bool huge = bytes >= huge_page;
-    const size_t asked = huge ? (bytes + huge_page - 1) / huge_page * huge_page + huge_page : bytes;
+    const size_t asked = mapped_bytes(bytes) + (huge ? huge_page : 0);
     void* memory = mmap(nullptr, asked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
     use_.reserved += bytes;
@@ -123,7 +158,7 @@ class Pool {
   std::array<FreeBlock*, class_count> free_{};
   MemoryUse use_{};
   char* slab_ = nullptr;
-  size_t slab_used_ = 0;
+  size_t slab_used_ = 0, limit_ = 0;
 };
 
 // Never destroyed: arrays in other static objects may outlive any order of destruction.
@@ -178,5 +213,7 @@ void free_node_memory(void* memory, size_t bytes) { pool().give(memory, class_of
 
 MemoryUse memory_use() { return detail::pool().use(); }
 void reset_peak_memory() { detail::pool().reset_peak(); }
+void set_memory_limit(size_t bytes) { detail::pool().set_limit(bytes); }
+size_t memory_limit() { return detail::pool().limit(); }
 
 }  // namespace intarsia

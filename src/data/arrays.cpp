@@ -22,7 +22,9 @@ void write_values(FileWriter& out, const ArraySource& source) {
     fail("{}: the values are {} {}, announced were {} {}", source.name, info(array.dtype()).name,
          array.shape().text(), info(source.dtype).name, source.shape.text());
   if (!array.contiguous()) fail("{}: only contiguous arrays can be written", source.name);
-  if (array.bytes() > 0) out.write(array.raw(), array.bytes());
+  if (array.bytes() == 0) return;
+  out.write(array.raw(), array.bytes());
+  if (WatchedMapping::any_lost()) WatchedMapping::check(array.raw(), source.name.c_str());
 }
 
 }  // namespace intarsia

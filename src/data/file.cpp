@@ -30,39 +30,6 @@ std::string reason(int error) { return std::generic_category().message(error); }
   fail_hint(std::move(hint), "{}: cannot {}: {}", path.string(), doing, reason(error));
 }
 
-// A file opened for reading, closed at the end of the scope.
-class Descriptor {
- public:
-  explicit Descriptor(const std::filesystem::path& path) {
-    // Without O_NONBLOCK, opening a pipe would wait for a writer.
-    do number_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (number_ < 0 && errno == EINTR);
-    if (number_ < 0 && errno == ENOENT) fail("{}: no such file", path.string());
-    if (number_ < 0) fail_file(path, "read", errno);
-    struct stat status;
-    if (::fstat(number_, &status) != 0) {
-      const int error = errno;
-      ::close(number_);
-      fail_file(path, "read", error);
-    }
-    if (!S_ISREG(status.st_mode)) {
-      ::close(number_);
-      fail("{}: is {}, expected a file", path.string(),
-           S_ISDIR(status.st_mode) ? "a directory" : "no regular file");
-    }
-    size_ = static_cast<uint64_t>(status.st_size);
-  }
-  ~Descriptor() { ::close(number_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-  uint64_t size() const { return size_; }
-
- private:
-  int number_ = -1;
-  uint64_t size_ = 0;
-};
-
 }  // namespace
 
 size_t character_length(std::string_view text) {
@@ -102,18 +69,61 @@ std::string quote(std::string_view text, size_t limit) {
 
 // ---- reading
 
+SequentialFile::SequentialFile(const std::filesystem::path& path) : path_(path) {
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
+  do number_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  while (number_ < 0 && errno == EINTR);
+  if (number_ < 0 && errno == ENOENT) fail("{}: no such file", path.string());
+  if (number_ < 0) fail_file(path, "read", errno);
+  struct stat status;
+  if (::fstat(number_, &status) != 0) {
+    const int error = errno;
+    ::close(number_);
+    fail_file(path, "read", error);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    ::close(number_);
+    fail("{}: is {}, expected a file", path.string(),
+         S_ISDIR(status.st_mode) ? "a directory" : "no regular file");
+  }
+  size_ = static_cast<uint64_t>(status.st_size);
+}
+
+SequentialFile::~SequentialFile() { ::close(number_); }
+
+size_t SequentialFile::read(char* to, size_t count) {
+  size_t done = 0;
+  while (done < count) {
+    const ssize_t got = ::read(number_, to + done, count - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_file(path_, "read", errno);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  position_ += done;
+  return done;
+}
+
 MappedFile::MappedFile(std::string name, const char* data, size_t size, bool mapped)
-    : name_(std::move(name)), data_(data), size_(size), mapped_(mapped) {}
+    : name_(std::move(name)), data_(data), size_(size) {
+  if (mapped) watched_.emplace(data, size, name_);
+}
 
 MappedFile::~MappedFile() {
-  if (mapped_)
+  if (watched_) {
+    watched_.reset();
     ::munmap(const_cast<char*>(data_), size_);
-  else
+  } else {
     std::free(const_cast<char*>(data_));
+  }
+}
+
+void MappedFile::check() const {
+  if (watched_) watched_->check();
 }
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file(path);
+  SequentialFile file(path);
   if (file.size() == 0) fail("{}: the file is empty", path.string());
   const size_t size = file.size();
   void* memory = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number(), 0);
@@ -170,18 +180,10 @@ Array array_in(const std::shared_ptr<const MappedFile>& file, uint64_t offset, c
 }
 
 std::string read_file(const std::filesystem::path& path, uint64_t limit) {
-  const Descriptor file(path);
+  SequentialFile file(path);
   if (file.size() > limit) fail("{}: has {} bytes, expected at most {}", path.string(), file.size(), limit);
   std::string text(file.size(), '\0');
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = ::read(file.number(), text.data() + done, text.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_file(path, "read", errno);
-    if (got == 0) break;  // it was shortened meanwhile
-    done += static_cast<size_t>(got);
-  }
-  text.resize(done);
+  text.resize(file.read(text.data(), text.size()));  // less if it was shortened meanwhile
   return text;
 }
 
@@ -272,6 +274,8 @@ void FileWriter::put(const char* bytes, size_t count) {
   while (count > 0) {
     const ssize_t written = files_.write(file_, bytes, count);
     if (written == -EINTR) continue;
+    if (written == -EFAULT)
+      fail("{}: cannot write: a file that its data comes from was shortened", target_.string());
     if (written < 0) fail_file(target_, "write", static_cast<int>(-written));
     if (written == 0) fail_file(target_, "write", EIO);
     bytes += written;
@@ -393,16 +397,11 @@ std::string sha256(std::string_view bytes) {
 }
 
 std::string sha256_file(const std::filesystem::path& path) {
-  const Descriptor file(path);
+  SequentialFile file(path);
   Sha256 hash;
   std::string buffer(size_t{1} << 20, '\0');
-  while (true) {
-    const ssize_t got = ::read(file.number(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_file(path, "read", errno);
-    if (got == 0) return hash.hex();
-    hash.update({buffer.data(), static_cast<size_t>(got)});
-  }
+  while (const size_t got = file.read(buffer.data(), buffer.size())) hash.update({buffer.data(), got});
+  return hash.hex();
 }
 
 }  // namespace intarsia

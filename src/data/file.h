@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/mapping.h"
 #include "intarsia/array.h"
+#include "intarsia/error.h"
 
 namespace intarsia {
 
@@ -24,8 +27,28 @@ std::string quote(std::string_view text, size_t limit = 80);
 // 15, 3.9).
 size_t character_length(std::string_view text);
 
-// A file's bytes, mapped read-only. Everything that points into them shares the ownership. The file must not
-// be shortened by others while it is mapped.
+// A regular file read from start to end. Interrupted and short reads are gone on with.
+class SequentialFile {
+ public:
+  explicit SequentialFile(const std::filesystem::path& path);
+  ~SequentialFile();
+  SequentialFile(const SequentialFile&) = delete;
+  SequentialFile& operator=(const SequentialFile&) = delete;
+
+  size_t read(char* to, size_t count);             // fewer bytes only at the end
+  uint64_t size() const { return size_; }          // when it was opened
+  uint64_t position() const { return position_; }  // bytes read so far
+  int number() const { return number_; }           // its descriptor
+  std::string name() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+  int number_ = -1;
+  uint64_t size_ = 0, position_ = 0;
+};
+
+// A file's bytes, mapped read-only. Everything that points into them shares the ownership. Where the file is
+// shortened by others while it is mapped, what is lost reads as zeros and check() throws.
 class MappedFile {
  public:
   // Errors: not found, a directory or device, unreadable, empty.
@@ -40,14 +63,31 @@ class MappedFile {
   const char* data() const { return data_; }
   size_t size() const { return size_; }
   std::string_view text() const { return {data_, size_}; }
+  // Throws if the file was shortened: what was read before this call may be zeros.
+  void check() const;
 
  private:
   MappedFile(std::string name, const char* data, size_t size, bool mapped);
   std::string name_;
   const char* data_;
   size_t size_;
-  bool mapped_;
+  std::optional<WatchedMapping> watched_;  // of a file, not of bytes in memory
 };
+
+// parse(file) of a file that is opened and mapped for it. If the file was shortened meanwhile, that is the
+// error, whatever parse() made of the zeros.
+template <class F>
+auto read_mapped(const std::filesystem::path& path, F&& parse) {
+  const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
+  try {
+    auto result = parse(file);
+    file->check();
+    return result;
+  } catch (const Error&) {
+    file->check();
+    throw;
+  }
+}
 
 // The array of `shape` that starts at byte `offset` of the file: borrowed if the address is aligned for the
 // type, else copied. Checks that all of it lies in the file (and that bools are 0 or 1); `what` names it in

@@ -373,7 +373,7 @@ class GgufReader {
 };
 
 Gguf parse_gguf(const std::shared_ptr<const MappedFile>& file) { return GgufReader(file).read(); }
-Gguf read_gguf(const std::filesystem::path& path) { return parse_gguf(MappedFile::open(path)); }
+Gguf read_gguf(const std::filesystem::path& path) { return read_mapped(path, parse_gguf); }
 
 // ---- writing
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <utility>
 
 #include "core/fail.h"
 
@@ -12,12 +13,13 @@ namespace intarsia {
 
 namespace {
 constexpr int gzip_window = 15 + 16;  // zlib's code for gzip with the largest window
+constexpr std::string_view gzip_mark = "\x1f\x8b";
 constexpr size_t step = size_t{1} << 18;
 }  // namespace
 
-bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
+bool is_gzip(std::string_view bytes) { return bytes.starts_with(gzip_mark); }
 
-uint64_t unpacked_limit(uint64_t packed_bytes) { return (uint64_t{32} << 20) + 20 * packed_bytes; }
+uint64_t unpacked_limit(uint64_t packed_bytes) { return (uint64_t{16} << 20) + 20 * packed_bytes; }
 
 struct Unpacker::Zlib {
   z_stream stream{};
@@ -28,54 +30,60 @@ struct Unpacker::Zlib {
   ~Zlib() { inflateEnd(&stream); }
 };
 
-Unpacker::Unpacker(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {
-  if (!is_gzip(file_->text())) return;
-  zlib_ = std::make_unique<Zlib>();
-  zlib_->stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file_->data()));  // only read
+Unpacker::Unpacker(Input input, std::string name) : input_(std::move(input)), name_(std::move(name)) {
+  if (refill() && is_gzip(chunk_)) zlib_ = std::make_unique<Zlib>();
 }
+
+Unpacker::Unpacker(std::shared_ptr<const MappedFile> file)
+    : Unpacker([file, given = false]() mutable { return std::exchange(given, true) ? "" : file->text(); },
+               file->name()) {}
 
 Unpacker::~Unpacker() = default;
 
+bool Unpacker::refill() {
+  if (chunk_.empty()) chunk_ = input_();
+  return !chunk_.empty();
+}
+
 size_t Unpacker::read(char* to, size_t count) {
-  if (!zlib_) {
-    const size_t got = std::min(count, file_->size() - at_);
-    if (got) std::memcpy(to, file_->data() + at_, got);
-    at_ += got;
-    return got;
-  }
-  z_stream& z = zlib_->stream;
-  const auto left = [&] {
-    return file_->size() - static_cast<size_t>(reinterpret_cast<const char*>(z.next_in) - file_->data());
-  };
   size_t done = 0;
   while (done < count) {
+    const bool more = refill();
+    if (!zlib_) {
+      if (!more) break;
+      const size_t part = std::min(count - done, chunk_.size());
+      std::memcpy(to + done, chunk_.data(), part);
+      chunk_.remove_prefix(part);
+      done += part;
+      continue;
+    }
+    z_stream& z = zlib_->stream;
     if (zlib_->member_ended) {
-      if (left() == 0) break;
       // Another member may follow; anything else behind the last one is left alone, as gzip does with zeros.
-      if (!is_gzip({reinterpret_cast<const char*>(z.next_in), left()})) break;
+      if (!more || chunk_.front() != gzip_mark.front()) break;
       inflateReset(&z);
       zlib_->member_ended = false;
     }
+    if (!more) fail("{}: cannot be unpacked: the file ends too early", name_);
     const auto room = static_cast<uInt>(std::min<size_t>(count - done, INT_MAX));
-    z.avail_in = static_cast<uInt>(std::min<size_t>(left(), INT_MAX));
+    const auto given = static_cast<uInt>(std::min<size_t>(chunk_.size(), INT_MAX));
+    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(chunk_.data()));  // only read
+    z.avail_in = given;
     z.next_out = reinterpret_cast<Bytef*>(to + done);
     z.avail_out = room;
     const int result = inflate(&z, Z_NO_FLUSH);
+    chunk_.remove_prefix(given - z.avail_in);
     done += room - z.avail_out;
     zlib_->member_ended = result == Z_STREAM_END;
-    if (result == Z_OK || result == Z_STREAM_END) continue;
-    fail("{}: cannot be unpacked: {}", file_->name(),
-         result == Z_BUF_ERROR ? "the file ends too early"
-         : z.msg               ? z.msg
-                               : "the gzip data is damaged");
+    if (result == Z_OK || result == Z_STREAM_END || (result == Z_BUF_ERROR && chunk_.empty())) continue;
+    fail("{}: cannot be unpacked: {}", name_, z.msg ? z.msg : "the gzip data is damaged");
   }
   return done;
 }
 
 void Unpacker::read_all(char* to, size_t count, const char* what) {
   const size_t got = read(to, count);
-  if (got < count)
-    fail("{}: {} takes {} bytes, but the file ends after {} of them", file_->name(), what, count, got);
+  if (got < count) fail("{}: {} takes {} bytes, but the file ends after {} of them", name_, what, count, got);
 }
 
 bool Unpacker::ended() {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,14 +13,16 @@ namespace intarsia {
 
 bool is_gzip(std::string_view bytes);
 
-// What a packed file of this size may unpack to: 32 MB + 20 times its size. Real data stays below, a bomb
+// What a packed file of this size may unpack to: 16 MB + 20 times its size. Real data stays below, a bomb
 // does not.
 uint64_t unpacked_limit(uint64_t packed_bytes);
 
-// The bytes of a file from start to end: unpacked if it is gzip (members may follow each other), else as they
-// are.
+// Bytes from start to end: unpacked if they are gzip (members may follow each other), else as they are.
 class Unpacker {
  public:
+  // `input` gives the next bytes each time, none at the end; they must last until it is called again.
+  using Input = std::function<std::string_view()>;
+  Unpacker(Input input, std::string name);
   explicit Unpacker(std::shared_ptr<const MappedFile> file);
   ~Unpacker();
   Unpacker(const Unpacker&) = delete;
@@ -33,9 +36,11 @@ class Unpacker {
 
  private:
   struct Zlib;
-  std::shared_ptr<const MappedFile> file_;
-  std::unique_ptr<Zlib> zlib_;  // null: the file is not packed
-  size_t at_ = 0;               // of the file, where it is not packed
+  bool refill();  // false at the end of the input
+  Input input_;
+  std::string name_;
+  std::string_view chunk_;      // of the input, not yet used
+  std::unique_ptr<Zlib> zlib_;  // null: the input is not packed
 };
 
 // The file itself or, if it is gzip, what it unpacks to, in memory.

@@ -66,6 +66,6 @@ Array parse_idx(const std::shared_ptr<const MappedFile>& file) {
   return array;
 }
 
-Array read_idx(const std::filesystem::path& path) { return parse_idx(MappedFile::open(path)); }
+Array read_idx(const std::filesystem::path& path) { return read_mapped(path, parse_idx); }
 
 }  // namespace intarsia

@@ -94,6 +94,6 @@ Llama2c parse_llama2c(const std::shared_ptr<const MappedFile>& file) {
   return model;
 }
 
-Llama2c read_llama2c(const std::filesystem::path& path) { return parse_llama2c(MappedFile::open(path)); }
+Llama2c read_llama2c(const std::filesystem::path& path) { return read_mapped(path, parse_llama2c); }
 
 }  // namespace intarsia

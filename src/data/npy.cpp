@@ -339,7 +339,7 @@ Array parse_npy(const std::shared_ptr<const MappedFile>& file) {
   return header.fortran && array.rank() > 1 ? from_fortran(array) : array;
 }
 
-Array read_npy(const std::filesystem::path& path) { return parse_npy(MappedFile::open(path)); }
+Array read_npy(const std::filesystem::path& path) { return read_mapped(path, parse_npy); }
 
 void write_npy(const std::filesystem::path& path, const Array& array, FileSystem& files) {
   const std::string header = header_text(array, path.string());
@@ -373,7 +373,7 @@ NamedArrays parse_npz(const std::shared_ptr<const MappedFile>& file, uint64_t li
 }
 
 NamedArrays read_npz(const std::filesystem::path& path, uint64_t limit) {
-  return parse_npz(MappedFile::open(path), limit);
+  return read_mapped(path, [&](const auto& file) { return parse_npz(file, limit); });
 }
 
 void write_npz(const std::filesystem::path& path, const NamedArrays& arrays, bool compress,

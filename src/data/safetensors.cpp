@@ -180,7 +180,7 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
     fail("{}: holds neither model.safetensors nor model.safetensors.index.json", path.string());
   }
   if (path.extension() == ".json") return read_sharded(path);
-  return parse_safetensors(MappedFile::open(path));
+  return read_mapped(path, parse_safetensors);
 }
 
 void write_safetensors(const std::filesystem::path& path, std::vector<ArraySource> tensors,

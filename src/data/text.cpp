@@ -1,18 +1,13 @@
 #include "data/text.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
 #include "core/fail.h"
+#include "data/gzip.h"
 #include "data/json.h"
 
 namespace intarsia {
@@ -25,47 +20,30 @@ constexpr size_t read_step = size_t{256} << 10;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
-// A file read through zlib, which passes plain files on as they are.
+// A file from start to end, unpacked if it is gzip.
 class Stream {
  public:
-  explicit Stream(const std::filesystem::path& path) : path_(path) {
-    int descriptor;
-    do descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (descriptor < 0 && errno == EINTR);
-    if (descriptor < 0 && errno == ENOENT) fail("{}: no such file", path.string());
-    if (descriptor < 0) fail("{}: cannot read: {}", path.string(), std::generic_category().message(errno));
-    struct stat status;
-    const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-    if (regular) file_ = gzdopen(descriptor, "rb");
-    if (!file_) {
-      ::close(descriptor);
-      fail("{}: is no regular file", path.string());
-    }
-    gzbuffer(file_, read_step);
-  }
-  ~Stream() { gzclose_r(file_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
+  explicit Stream(const std::filesystem::path& path) : file_(path) {}
 
   // Appends up to read_step bytes; false at the end.
   bool read(std::string& to) {
     const size_t before = to.size();
     to.resize(before + read_step);
-    const int got = gzread(file_, to.data() + before, read_step);
-    to.resize(before + static_cast<size_t>(std::max(got, 0)));
-    int code = Z_OK;
-    const char* what = gzerror(file_, &code);
-    // A compressed file that ends too early gives what it has, and says so at its end.
-    if (got < 0 || (got == 0 && code != Z_OK && code != Z_STREAM_END))
-      fail("{}: cannot be unpacked: {}", path_.string(),
-           code == Z_BUF_ERROR ? "the file ends too early" : what);
+    const size_t got = bytes_.read(to.data() + before, read_step);
+    to.resize(before + got);
     return got > 0;
   }
-  uint64_t position() const { return static_cast<uint64_t>(std::max<z_off_t>(gzoffset(file_), 0)); }
+  uint64_t position() const { return file_.position(); }
 
  private:
-  const std::filesystem::path& path_;
-  gzFile file_ = nullptr;
+  std::string_view input() {
+    buffer_.resize(read_step);
+    buffer_.resize(file_.read(buffer_.data(), read_step));
+    return buffer_;
+  }
+  SequentialFile file_;
+  std::string buffer_;
+  Unpacker bytes_{[this] { return input(); }, file_.name()};
 };
 
 // Whether the beginning of a file is UTF-8 without zero bytes; `whole`: it does not go on.

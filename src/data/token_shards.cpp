@@ -274,6 +274,7 @@ void TokenShards::read(int64_t begin, std::span<int32_t> out) const {
       widen<uint16_t>(from, part);
     else
       widen<uint32_t>(from, part);
+    shard->file->check();
     for (int32_t id : part)
       if (id < 0 || id >= vocabulary_)
         fail("{}: holds id {}, expected 0 to {}", shard->file->name(), id, vocabulary_ - 1);
@@ -285,6 +286,7 @@ void TokenShards::read(int64_t begin, std::span<int32_t> out) const {
 void TokenShards::verify() const {
   for (const Shard& shard : shards_) {
     const std::string found = sha256(shard.file->text().substr(sizeof(ShardHeader)));
+    shard.file->check();
     if (found != shard.hash)
       fail("{}: the tokens' SHA-256 is {}, the manifest says {}", shard.file->name(), found,
            quote(shard.hash));

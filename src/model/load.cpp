@@ -38,7 +38,9 @@ class StoredWeights {
     if (!is_float(stored.dtype()) && !(is_quantized(stored.dtype()) && shape.rank() == 2))
       fail("{}: {} is {}, expected a float type", file_, name, info(stored.dtype()).name);
     used_.insert(name);
-    return converted(from_layout(weight, stored, layout_));
+    Tensor value = converted(from_layout(weight, stored, layout_));
+    if (WatchedMapping::any_lost()) WatchedMapping::check(stored.raw(), "load");
+    return value;
   }
 
   // Names that no weight has taken.

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/fail.h"
+#include "core/mapping.h"
 #include "intarsia/tensor.h"
 #include "kernel/kernels.h"
 #include "tensor/sum_to.h"
@@ -43,6 +44,11 @@ void release(Node* node) {
     free_node_memory(dead, size);
   }
   draining = false;
+}
+
+void check_files(const char* op, std::span<const Tensor* const> inputs) {
+  if (!WatchedMapping::any_lost()) return;
+  for (const Tensor* t : inputs) WatchedMapping::check(t->array() ? t->array().raw() : nullptr, op);
 }
 
 Node* start_node(Node* node, const char* op, const Array& y, const Tensor* const* inputs, int count) {

@@ -4,10 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/fail.h"
-#include "data/json.h"
 #include "data/safetensors.h"
 
 namespace intarsia {
@@ -15,19 +13,7 @@ namespace intarsia {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int state_version = 1;
-constexpr int64_t most_steps = 1'000'000'000, most_samples = int64_t{1} << 42;  // what a recipe can ask for
 constexpr const char* manifest_name = "manifest.json";
-
-struct TimeField {
-  const char* name;
-  double TimeRecord::*member;
-};
-constexpr TimeField time_fields[] = {
-    {"forward", &TimeRecord::forward},       {"backward", &TimeRecord::backward},
-    {"optimizer", &TimeRecord::optimizer},   {"data", &TimeRecord::data},
-    {"evaluation", &TimeRecord::evaluation}, {"checkpoint", &TimeRecord::checkpoint},
-};
 
 std::string name_of(int64_t step) { return fmt::format("step-{:06}", step); }
 
@@ -70,26 +56,6 @@ void sync_file(const fs::path& path) {
   if (synced < 0) fail("{}: cannot sync: {}", path.string(), std::generic_category().message(-synced));
 }
 
-// A key of a JSON object; throws with the file's name if it is missing or of another type.
-template <class T>
-T value_of(const Json& object, const char* key, const fs::path& path) {
-  const auto found = object.find(key);
-  if (found == object.end()) fail("{}: has no key \"{}\"", path.string(), key);
-  constexpr bool whole = std::is_same_v<T, int64_t>;
-  if (whole ? !found->is_number_integer() : !found->is_number())
-    fail("{}: \"{}\" is {}, expected a {}number", path.string(), key, quote(found->dump(), 40),
-         whole ? "whole " : "");
-  return found->template get<T>();
-}
-
-std::optional<double> optional_of(const Json& object, const char* key, const fs::path& path) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return std::nullopt;
-  return value_of<double>(object, key, path);
-}
-
-Json optional_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-
 }  // namespace
 
 Checkpoints::Checkpoints(const fs::path& run, int64_t keep) : directory_(run / "checkpoints"), keep_(keep) {}
@@ -107,27 +73,15 @@ void Checkpoints::write_into(const fs::path& directory, Model& model, const Toke
   }
   write_safetensors(directory / "optimizer.safetensors", std::move(moments));
 
-  Json time = Json::object();
-  for (const TimeField& field : time_fields) time[field.name] = state.time.*field.member;
-  const Json json = {{"version", state_version},
-                     {"step", state.step},
-                     {"sample", state.sample},
-                     {"loss", state.loss},
-                     {"validation", optional_json(state.validation)},
-                     {"best", optional_json(state.best)},
-                     {"best_step", state.best_step},
-                     {"evaluated_step", state.evaluated_step},
-                     {"seconds", state.seconds},
-                     {"time", time}};
-  write_file(directory / "state.json", json.dump(2) + "\n");
+  write_file(directory / "state.json", state_text(state));
 
   // The manifest is the last file: a directory without one was never whole.
-  Json hashes = Json::object();
+  Hashes hashes;
   for (const fs::path& entry : entries_of(directory)) {
     sync_file(entry);
     hashes[entry.filename().string()] = sha256_file(entry);
   }
-  write_file(directory / manifest_name, Json{{"sha256", hashes}}.dump(2) + "\n");
+  write_file(directory / manifest_name, manifest_text(hashes));
 }
 
 void Checkpoints::point(const char* name, const std::string& target) {
@@ -187,19 +141,9 @@ void Checkpoints::remove_old(int64_t best_step) {
 
 void Checkpoints::verify(const fs::path& checkpoint) {
   const fs::path path = checkpoint / manifest_name;
-  const Json manifest = read_json(path);
-  const auto hashes = manifest.is_object() ? manifest.find("sha256") : manifest.end();
-  if (!manifest.is_object() || hashes == manifest.end() || !hashes->is_object())
-    fail("{}: expected an object with the key \"sha256\"", path.string());
-  for (const auto& [name, hash] : hashes->items()) {
-    const bool plain_name = name.find('/') == name.npos && name != "." && name != "..";
-    if (!plain_name || !hash.is_string())
-      fail("{}: the entry {} is no file's hash", path.string(), quote(name));
-    if (sha256_file(checkpoint / name) != hash.get<std::string>())
+  for (const auto& [name, hash] : parse_manifest(read_file(path), path.string()))
+    if (sha256_file(checkpoint / name) != hash)
       fail("{}: differs from the hash in {}", (checkpoint / name).string(), manifest_name);
-  }
-  for (const char* name : {"config.json", "model.safetensors", "optimizer.safetensors", "state.json"})
-    if (!hashes->contains(name)) fail("{}: has no entry for {}", path.string(), name);
 }
 
 std::optional<fs::path> Checkpoints::newest(const std::function<void(const std::string&)>& warn) const {
@@ -230,26 +174,7 @@ void Checkpoints::settle(const fs::path& newest, const TrainState& state) {
 
 TrainState Checkpoints::read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "state.json";
-  const Json json = read_json(path);
-  if (!json.is_object()) fail("{}: is {}, expected an object", path.string(), json.type_name());
-  if (const auto version = value_of<int64_t>(json, "version", path); version != state_version)
-    fail("{}: has version {}, this program reads version {}", path.string(), version, state_version);
-  TrainState state;
-  state.step = value_of<int64_t>(json, "step", path);
-  state.sample = value_of<int64_t>(json, "sample", path);
-  if (state.step < 0 || state.step > most_steps || state.sample < 0 || state.sample > most_samples)
-    fail("{}: step {} and sample {} are out of range", path.string(), state.step, state.sample);
-  state.loss = value_of<double>(json, "loss", path);
-  state.validation = optional_of(json, "validation", path);
-  state.best = optional_of(json, "best", path);
-  state.best_step = value_of<int64_t>(json, "best_step", path);
-  state.seconds = value_of<double>(json, "seconds", path);
-  state.evaluated_step = value_of<int64_t>(json, "evaluated_step", path);
-  const auto time = json.find("time");
-  if (time == json.end() || !time->is_object()) fail("{}: has no object \"time\"", path.string());
-  for (const TimeField& field : time_fields)
-    state.time.*field.member = value_of<double>(*time, field.name, path);
-  return state;
+  return parse_state(read_file(path), path.string());
 }
 
 void Checkpoints::read_optimizer(const fs::path& checkpoint, const TrainState& state, Optimizer& optimizer) {

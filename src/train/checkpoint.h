@@ -11,22 +11,10 @@
 
 #include "data/file.h"
 #include "intarsia/model.h"
-#include "train/log.h"
+#include "train/manifest.h"
 #include "train/optimizer.h"
 
 namespace intarsia {
-
-// What a run must know to go on, beside weights and moments.
-struct TrainState {
-  int64_t step = 0;                        // updates done
-  int64_t sample = 0;                      // training samples used: the place in the data
-  double loss = 0;                         // of the last step
-  std::optional<double> validation, best;  // the last and the lowest
-  int64_t best_step = -1;
-  int64_t evaluated_step = -1;
-  double seconds = 0;  // of training, all calls together
-  TimeRecord time;     // where they went
-};
 
 class Checkpoints {
  public:

@@ -83,6 +83,36 @@ TEST(Pool, ReusesBlocksAndCountsThem) {
   }
 }
 
+// The limit is off again at the end, whatever happens.
+struct MemoryLimit {
+  explicit MemoryLimit(size_t bytes) { set_memory_limit(bytes); }
+  ~MemoryLimit() { set_memory_limit(0); }
+};
+
+TEST(Pool, RefusesWhatIsBeyondTheLimitAndKeepsAllElse) {
+  constexpr int64_t mebi = 1 << 20;
+  const Array kept = Array::copy_of(std::span<const float>(std::vector<float>(1000, 2.5f)), {1000});
+  const MemoryLimit limit(memory_use().reserved + 24 * mebi);
+  EXPECT_EQ(memory_limit(), memory_use().reserved + 24 * mebi);
+  std::vector<Array> many;
+  try {
+    for (int i = 0; i < 100; i++) many.push_back(Array::empty({3 * mebi}, DType::u8));
+    FAIL() << "no limit held";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("out of memory: "), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("the limit is "), std::string::npos) << error.what();
+    EXPECT_NE(error.hint().find("--memory"), std::string::npos);
+  }
+  EXPECT_GE(many.size(), 4u);
+  EXPECT_LE(memory_use().reserved, memory_limit());
+  for (const float value : kept.span<float>()) ASSERT_EQ(value, 2.5f);
+  // What one size class gave back serves another.
+  many.clear();
+  EXPECT_NO_THROW(Array::empty({15 * mebi}, DType::u8));
+  EXPECT_THROW(Array::empty({60 * mebi}, DType::u8), Error);
+  EXPECT_NO_THROW(Array::zeros({15 * mebi}, DType::u8));
+}
+
 TEST(Threads, EveryPartRunsOnceAndNestedCallsRunInline) {
   for (int threads : {1, 2, 3}) {
     set_thread_count(threads);

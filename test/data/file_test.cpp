@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
 
+#include "data/arrays.h"
 #include "data/faulty_files.h"
 #include "data/folder.h"
 
@@ -49,6 +51,59 @@ TEST(MappedFile, NamesWhatIsWrong) {
     ASSERT_EQ(chmod((folder / "secret").c_str(), 0), 0);
     EXPECT_NE(text(folder / "secret").find("Permission denied"), std::string::npos);
   }
+}
+
+TEST(MappedFile, AFileThatShrinksIsAnErrorAndNoCrash) {
+  const Folder folder;
+  constexpr size_t page = 4096;
+  write_file(folder / "a", std::string(5 * page, 'x'));
+  write_file(folder / "b", std::string(5 * page, 'y'));
+  const auto a = MappedFile::open(folder / "a"), b = MappedFile::open(folder / "b");
+  const Array values = array_in(a, 0, {static_cast<int64_t>(5 * page)}, DType::u8, "values");
+  EXPECT_FALSE(WatchedMapping::any_lost());
+  std::filesystem::resize_file(folder / "a", 2 * page);
+  EXPECT_EQ(a->text()[page], 'x');
+  EXPECT_NO_THROW(a->check());  // nothing that is lost was read
+  EXPECT_EQ(a->text()[3 * page], '\0');
+  EXPECT_EQ(a->text()[5 * page - 1], '\0');
+  EXPECT_EQ(error_of([&] { a->check(); }), (folder / "a").string() +
+                                               ": was shortened by another program while in use; what it "
+                                               "lost cannot be read");
+  EXPECT_TRUE(WatchedMapping::any_lost());
+  EXPECT_NE(error_of([&] { WatchedMapping::check(values.raw(), "add"); }).find("add: "), std::string::npos);
+  EXPECT_NO_THROW(b->check());
+  EXPECT_EQ(b->text()[4 * page], 'y');
+  // Writing what is lost is an error, too, and leaves no file.
+  FileWriter out(folder / "c");
+  EXPECT_THROW(write_values(out, {"values", values}), Error);
+  EXPECT_FALSE(std::filesystem::exists(folder / "c"));
+}
+
+TEST(MappedFile, ALostFileIsForgottenWithItsMapping) {
+  const Folder folder;
+  write_file(folder / "a", std::string(20000, 'x'));
+  {
+    const auto a = MappedFile::open(folder / "a");
+    std::filesystem::resize_file(folder / "a", 1);
+    EXPECT_EQ(a->text()[19999], '\0');
+    EXPECT_TRUE(WatchedMapping::any_lost());
+  }
+  EXPECT_FALSE(WatchedMapping::any_lost());
+}
+
+TEST(MappedFileDeathTest, OtherBusErrorsStillEndTheProcess) {
+  const Folder folder;
+  write_file(folder / "a", std::string(20000, 'x'));
+  EXPECT_DEATH(
+      {
+        const auto a = MappedFile::open(folder / "a");
+        const auto other = ::open((folder / "a").c_str(), O_RDONLY);
+        const auto* bytes =
+            static_cast<const volatile char*>(::mmap(nullptr, 20000, PROT_READ, MAP_SHARED, other, 0));
+        std::filesystem::resize_file(folder / "a", 1);
+        [[maybe_unused]] const char byte = bytes[19000];
+      },
+      "");
 }
 
 TEST(ArrayIn, BorrowsAlignedAndCopiesUnalignedBytes) {

@@ -76,7 +76,7 @@ TEST(Image, RefusesPicturesThatAreLargerThanTheirLimit) {
   EXPECT_EQ(error_of([&] { parse(good, 0, 461); }),
             "f: a picture of 14 x 11 pixels and 3 channels, expected at most 461 bytes of pixels");
   EXPECT_NO_THROW(parse(good, 0, 462));
-  EXPECT_EQ(image_limit(100), (48u << 20) + 2000);
+  EXPECT_EQ(image_limit(100), (30u << 20) + 2000);
 }
 
 TEST(Exif, DamagedBlocksTurnNothing) {

@@ -1,5 +1,5 @@
 // What the fuzz targets of formats share: bytes in, everything read, Errors swallowed. Anything else that is
-// thrown, and any read outside the input, ends the run.
+// thrown, any read outside the input, and a peak of memory above 64 MB + twice the input end the run.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +14,10 @@
 
 namespace intarsia::fuzz {
 
+// Bytes held by malloc and by the pool since start(), at most; 0 where the sanitizer's hooks are missing.
+void start_counting();
+size_t peak_bytes();
+
 // The sum of an array's bytes, so that a borrowed one is read to its end.
 inline unsigned touch(const Array& array) {
   unsigned sum = 0;
@@ -24,6 +28,14 @@ inline unsigned touch(const Array& array) {
 inline unsigned touch(const NamedArrays& arrays) {
   unsigned sum = 0;
   for (const auto& [name, array] : arrays) sum += touch(array);
+  return sum;
+}
+inline unsigned touch(const Table& table) {
+  unsigned sum = 0;
+  for (const Column& column : table.columns) {
+    sum += touch(column.values) + touch(column.missing);
+    for (const std::string& text : column.texts) sum += static_cast<unsigned>(text.size());
+  }
   return sum;
 }
 
@@ -37,12 +49,14 @@ inline void require(bool holds, const char* what) {
 template <class F>
 void run(const uint8_t* data, size_t size, F&& read) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  start_counting();
   try {
     [[maybe_unused]] volatile unsigned sum = read(MappedFile::of_memory("f", bytes));
   } catch (const Error& error) {
     require(std::string_view(error.what()).find('\n') == std::string_view::npos,
             "an Error of more than one line");
   }
+  require(peak_bytes() <= (size_t{64} << 20) + 2 * size, "more memory than 64 MB + twice the input");
 }
 
 }  // namespace intarsia::fuzz

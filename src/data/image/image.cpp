@@ -36,10 +36,11 @@ uint8_t luma(const uint8_t* p) {
   return static_cast<uint8_t>((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
 }
 
-Array with_channels(const Array& image, int wanted) {
+Array with_channels(const Array& image, int wanted, const std::string& file, uint64_t limit) {
   const auto had = static_cast<int>(image.dim(2));
   if (wanted == 0 || wanted == had) return image;
-  Array result = Array::empty({image.dim(0), image.dim(1), wanted}, DType::u8);
+  Array result = allocate_image(file, static_cast<uint64_t>(image.dim(0)),
+                                static_cast<uint64_t>(image.dim(1)), wanted, limit);
   const auto* from = image.data<uint8_t>();
   auto* to = result.mutable_data<uint8_t>();
   const bool colour = had >= 3, alpha = had == 2 || had == 4;
@@ -83,7 +84,7 @@ int exif_orientation(std::string_view exif) {
   return 1;
 }
 
-uint64_t image_limit(uint64_t file_bytes) { return (uint64_t{48} << 20) + 20 * file_bytes; }
+uint64_t image_limit(uint64_t file_bytes) { return (uint64_t{30} << 20) + 20 * file_bytes; }
 
 Array allocate_image(const std::string& file, uint64_t height, uint64_t width, int channels, uint64_t limit) {
   // Both formats keep sides in 32 bits, so the product fits.
@@ -103,12 +104,13 @@ Array parse_image(const std::shared_ptr<const MappedFile>& file, int channels, u
     raw = read_jpeg(*file, limit);
   else
     fail("{}: is neither PNG nor JPEG: it starts with {}", file->name(), quote(file->text().substr(0, 8)));
-  return with_channels(upright(raw.pixels, raw.orientation), channels);
+  const Array turned = upright(std::exchange(raw.pixels, Array()), raw.orientation);
+  return with_channels(turned, channels, file->name(), limit);
 }
 
 Array read_image(const std::filesystem::path& path, int channels) {
-  const auto file = MappedFile::open(path);
-  return parse_image(file, channels, image_limit(file->size()));
+  return read_mapped(
+      path, [&](const auto& file) { return parse_image(file, channels, image_limit(file->size())); });
 }
 
 }  // namespace intarsia

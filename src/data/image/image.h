@@ -7,7 +7,7 @@
 
 namespace intarsia {
 
-// 48 MB + 20 times the size of the file.
+// 30 MB + 20 times the size of the file.
 uint64_t image_limit(uint64_t file_bytes);
 
 // `limit`: bytes that the pixels may take. Both give u8 [height, width, channels] as stored.

@@ -186,7 +186,7 @@ Table parse_csv(const std::shared_ptr<const MappedFile>& packed, const CsvOption
   table.rows = walk([&](int64_t, ColumnBuilder& column, const Field& field) {
     column.see(cell_of(field, options.missing));
   });
-  check_cells(table.rows, columns.size(), file->size(), file->name());
+  check_cells(table.rows, columns.size(), packed->size(), file->name());
   for (ColumnBuilder& column : columns) column.allocate(table.rows);
   walk([&](int64_t row, ColumnBuilder& column, const Field& field) {
     column.store(row, cell_of(field, options.missing), field.text);
@@ -196,7 +196,7 @@ Table parse_csv(const std::shared_ptr<const MappedFile>& packed, const CsvOption
 }
 
 Table read_csv(const std::filesystem::path& path, const CsvOptions& options) {
-  return parse_csv(MappedFile::open(path), options);
+  return read_mapped(path, [&](const auto& file) { return parse_csv(file, options); });
 }
 
 }  // namespace intarsia

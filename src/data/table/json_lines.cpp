@@ -67,7 +67,7 @@ Table parse_json_lines(const std::shared_ptr<const MappedFile>& packed) {
       columns[place->second].see(cell_of(value));
     }
   });
-  check_cells(table.rows, columns.size(), file->size(), file->name());
+  check_cells(table.rows, columns.size(), packed->size(), file->name());
   for (ColumnBuilder& column : columns) column.allocate(table.rows);
   walk(*file, [&](int64_t row, const Json& object) {
     for (const auto& [key, value] : object.items()) {
@@ -83,6 +83,6 @@ Table parse_json_lines(const std::shared_ptr<const MappedFile>& packed) {
   return table;
 }
 
-Table read_json_lines(const std::filesystem::path& path) { return parse_json_lines(MappedFile::open(path)); }
+Table read_json_lines(const std::filesystem::path& path) { return read_mapped(path, parse_json_lines); }
 
 }  // namespace intarsia

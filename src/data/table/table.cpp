@@ -81,7 +81,7 @@ void ColumnBuilder::store(int64_t row, const Cell& cell, std::string_view text) 
 }
 
 void check_cells(int64_t rows, size_t columns, size_t file_bytes, const std::string& file) {
-  const size_t most = (size_t{1} << 21) + 2 * file_bytes;
+  const size_t most = (size_t{1} << 21) + 8 * file_bytes;
   if (columns > 0 && static_cast<size_t>(rows) > most / columns)
     fail("{}: {} rows of {} columns are more cells than a file of {} bytes may have", file, rows, columns,
          file_bytes);

@@ -21,16 +21,17 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& pat
       fail_hint("name a tokenizer with --tokenizer", "{}: holds no tokenizer.json", path.string());
     return read_tokenizer_json(path);
   }
-  const auto file = MappedFile::open(path);
-  if (file->text().starts_with("GGUF")) return tokenizer_from_gguf(parse_gguf(file));
-  const size_t start = file->text().find_first_not_of(" \t\r\n");
-  if (is_bytepiece(file->text())) return parse_bytepiece(file->text(), path.string());
-  if (path.extension() == ".json" || (start != std::string_view::npos && file->text()[start] == '{'))
-    return read_tokenizer_json(path);
-  if (is_rwkv_vocabulary(file->text())) return parse_rwkv_vocabulary(file->text(), path.string());
-  if (is_tiktoken(file->text())) return parse_tiktoken(file->text(), path.string());
-  if (is_sentencepiece(file->text())) return parse_sentencepiece(file->text(), path.string());
-  return parse_llama2c_tokenizer(file->text(), path.string());
+  return read_mapped(path, [&](const auto& file) -> std::shared_ptr<const Tokenizer> {
+    if (file->text().starts_with("GGUF")) return tokenizer_from_gguf(parse_gguf(file));
+    const size_t start = file->text().find_first_not_of(" \t\r\n");
+    if (is_bytepiece(file->text())) return parse_bytepiece(file->text(), path.string());
+    if (path.extension() == ".json" || (start != std::string_view::npos && file->text()[start] == '{'))
+      return read_tokenizer_json(path);
+    if (is_rwkv_vocabulary(file->text())) return parse_rwkv_vocabulary(file->text(), path.string());
+    if (is_tiktoken(file->text())) return parse_tiktoken(file->text(), path.string());
+    if (is_sentencepiece(file->text())) return parse_sentencepiece(file->text(), path.string());
+    return parse_llama2c_tokenizer(file->text(), path.string());
+  });
 }
 
 }  // namespace intarsia

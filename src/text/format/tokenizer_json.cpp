@@ -490,8 +490,8 @@ std::shared_ptr<Tokenizer> parse_tokenizer_json(std::string_view text, std::stri
 
 std::shared_ptr<Tokenizer> read_tokenizer_json(const std::filesystem::path& path) {
   const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-  const auto mapped = MappedFile::open(file);
-  auto tokenizer = parse_tokenizer_json(mapped->text(), file.string());
+  auto tokenizer = read_mapped(
+      file, [&](const auto& mapped) { return parse_tokenizer_json(mapped->text(), file.string()); });
   read_neighbours(file.parent_path(), *tokenizer);
   return tokenizer;
 }
