@@ -6,7 +6,13 @@
 
 #include "touch.h"
 
-#if defined(__clang__) && __has_feature(address_sanitizer)
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define INTARSIA_COUNTS_MEMORY
+#endif
+#endif
+
+#ifdef INTARSIA_COUNTS_MEMORY
 #include <sanitizer/allocator_interface.h>
 
 namespace intarsia::fuzz {
