@@ -16,6 +16,20 @@ namespace intarsia {
 
 namespace {
 
+// Memory for a word, on the stack for words of a usual length. (Not kept by the thread: what a thread
+// destroys at its end would keep the library loaded until then.)
+template <class T>
+class Room {
+ public:
+  explicit Room(size_t count) : large_(count > usual ? count : 0) {}
+  T* data() { return large_.empty() ? small_ : large_.data(); }
+
+ private:
+  static constexpr size_t usual = 64;
+  T small_[usual];
+  std::vector<T> large_;
+};
+
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 // Bytes that belong to the character at the start of `text`; broken bytes stand for themselves.
@@ -57,37 +71,34 @@ void Unigram::each_edge(std::string_view word, size_t begin, F&& edge) const {
   if (!single) edge(begin + character, parts_.unknown, parts_.unknown_score);
 }
 
-double Unigram::find_best(std::string_view word, double score, std::vector<Step>& steps) const {
+double Unigram::find_best(std::string_view word, double score, Step* steps) const {
   if (word.size() >= UINT32_MAX)
     fail("tokenizer: a word has {} bytes, expected fewer than 2^32", word.size());
   constexpr uint32_t none = UINT32_MAX;
-  steps.assign(word.size() + 1, Step{0, -1, none});
-  steps[0] = {score, -1, 0};
-  // By how much the best step to a place won over the next one.
-  static thread_local std::vector<double> lead;
-  lead.assign(word.size() + 1, infinity);
+  std::fill_n(steps, word.size() + 1, Step{0, -1, none, infinity});
+  steps[0].score = score;
+  steps[0].begin = 0;
   for (size_t begin = 0; begin < word.size();) {
     const double so_far = steps[begin].score;
     each_edge(word, begin, [&](size_t end, int32_t id, double added) {
       const double candidate = rounded(added + so_far);
       Step& step = steps[end];
       if (step.begin == none) {
-        step = {candidate, id, static_cast<uint32_t>(begin)};
+        step = {candidate, id, static_cast<uint32_t>(begin), infinity};
       } else if (candidate > step.score) {
-        lead[end] = candidate - step.score;
-        step = {candidate, id, static_cast<uint32_t>(begin)};
+        step = {candidate, id, static_cast<uint32_t>(begin), candidate - step.score};
       } else {
-        lead[end] = std::min(lead[end], step.score - candidate);
+        step.lead = std::min(step.lead, step.score - candidate);
       }
     });
     begin += parts_.by_bytes ? 1 : step_length(word.substr(begin));
   }
   double margin = infinity;
-  for (size_t at = word.size(); at > 0; at = steps[at].begin) margin = std::min(margin, lead[at]);
+  for (size_t at = word.size(); at > 0; at = steps[at].begin) margin = std::min(margin, steps[at].lead);
   return margin;
 }
 
-void Unigram::collect(std::string_view word, const std::vector<Step>& steps, Ids& out) const {
+void Unigram::collect(std::string_view word, const Step* steps, Ids& out) const {
   const size_t before = out.size();
   bool after_unknown = false;  // the token behind this one, since the walk is from the end
   for (size_t at = word.size(); at > 0;) {
@@ -115,9 +126,9 @@ void Unigram::collect(std::string_view word, const std::vector<Step>& steps, Ids
 }
 
 void Unigram::segment(std::string_view word, Ids& out) const {
-  static thread_local std::vector<Step> steps;
-  find_best(word, 0, steps);
-  collect(word, steps, out);
+  Room<Step> steps(word.size() + 1);
+  find_best(word, 0, steps.data());
+  collect(word, steps.data(), out);
 }
 
 // What the cache holds is the margin (the bits of an f32), then the ids. The best segmentation of a word is
@@ -125,7 +136,6 @@ void Unigram::segment(std::string_view word, Ids& out) const {
 // of two segmentations can be off, half a unit in the last place a token.
 void Unigram::encode(std::string_view word, double& state, Ids& out) const {
   if (!parts_.single_precision) return SegmentationModel::encode(word, out);
-  static thread_local std::vector<Step> steps;
   const auto key = WordCache::key_of(word);
   const size_t before = out.size();
   const auto place = [&](size_t i) { return out.begin() + static_cast<std::ptrdiff_t>(before + i); };
@@ -142,11 +152,12 @@ void Unigram::encode(std::string_view word, double& state, Ids& out) const {
     }
     out.resize(before);
   }
-  const auto margin = static_cast<float>(find_best(word, state, steps));
-  state = steps[word.size()].score;
+  Room<Step> steps(word.size() + 1);
+  const auto margin = static_cast<float>(find_best(word, state, steps.data()));
+  state = steps.data()[word.size()].score;
   out.push_back(0);
   std::memcpy(&out[before], &margin, sizeof margin);
-  collect(word, steps, out);
+  collect(word, steps.data(), out);
   // Unknown characters have no id whose score could be added again.
   const auto is_plain = [&](int32_t id) {
     return id != parts_.unknown &&
@@ -171,7 +182,7 @@ double Unigram::log_sum(std::string_view word, double alpha) const {
 // One pass forward: of the segmentations of the text up to a place, one is kept, each with its probability,
 // since a new one replaces it with the share that it has in the sum so far.
 void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const {
-  std::vector<Step> steps(word.size() + 1, Step{-infinity, -1, 0});
+  std::vector<Step> steps(word.size() + 1, Step{-infinity, -1, 0, infinity});
   steps[0].score = 0;
   for (size_t begin = 0; begin < word.size(); ++begin) {
     const double so_far = steps[begin].score;
@@ -193,7 +204,7 @@ void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Ran
       if (sampling.biased) step.score = candidate;
     });
   }
-  collect(word, steps, out);
+  collect(word, steps.data(), out);
 }
 
 // The file of BytePiece: base64 of a piece to its id, the characters in it, and its count.

@@ -43,15 +43,16 @@ class Unigram final : public SegmentationModel {
     double score;
     int32_t id;
     uint32_t begin;
+    double lead;  // by how much this step won over the next best one
   };
   void segment(std::string_view word, Ids& out) const override;
   std::string bytepiece_json(const Vocabulary& vocabulary) const;
   // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
   // won, at the place where it won least.
-  double find_best(std::string_view word, double score, std::vector<Step>& steps) const;
+  double find_best(std::string_view word, double score, Step* steps) const;
   template <class F>
   void each_edge(std::string_view word, size_t begin, F&& edge) const;
-  void collect(std::string_view word, const std::vector<Step>& steps, Ids& out) const;
+  void collect(std::string_view word, const Step* steps, Ids& out) const;
   double rounded(double score) const {
     return parts_.single_precision ? static_cast<double>(static_cast<float>(score)) : score;
   }

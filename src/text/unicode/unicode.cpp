@@ -57,8 +57,6 @@ detail::CharacterTable::CharacterTable() {
   }
 }
 
-const detail::CharacterTable detail::characters;
-
 size_t valid_character_length(std::string_view text) { return character_length(text.substr(0, 4)); }
 
 size_t valid_utf8_prefix(std::string_view text) {

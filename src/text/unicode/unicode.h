@@ -71,7 +71,11 @@ struct CharacterTable {
   CharacterTable();
   uint8_t of[0x110000] = {};
 };
-extern const CharacterTable characters;
+// Made at the first call: loading the library does no work.
+inline const CharacterTable& characters() {
+  static const CharacterTable table;
+  return table;
+}
 
 constexpr std::array<CharacterClass, 128> ascii_classes = [] {
   std::array<CharacterClass, 128> classes{};
@@ -87,17 +91,17 @@ constexpr std::array<CharacterClass, 128> ascii_classes = [] {
 
 // The code point must be below 0x110000.
 inline Category category_of(char32_t code) {
-  return static_cast<Category>(detail::characters.of[code] & detail::CharacterTable::category_mask);
+  return static_cast<Category>(detail::characters().of[code] & detail::CharacterTable::category_mask);
 }
 inline CharacterClass class_of(char32_t code) {
   using detail::CharacterTable;
-  return static_cast<CharacterClass>(detail::characters.of[code] >> CharacterTable::class_shift &
+  return static_cast<CharacterClass>(detail::characters().of[code] >> CharacterTable::class_shift &
                                      CharacterTable::class_mask);
 }
 // \w of Rust's regular expressions: alphabetic characters, marks, decimal digits, connecting punctuation and
 // joiners.
 inline bool is_word_character(char32_t code) {
-  return (detail::characters.of[code] & detail::CharacterTable::word_bit) != 0;
+  return (detail::characters().of[code] & detail::CharacterTable::word_bit) != 0;
 }
 inline bool is_letter(Category c) { return c >= Category::Lu && c <= Category::Lo; }
 inline bool is_mark(Category c) { return c >= Category::Mn && c <= Category::Me; }
