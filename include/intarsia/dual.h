@@ -142,9 +142,7 @@ INTARSIA_WITH_CONSTANTS(max)
 INTARSIA_WITH_CONSTANTS(min)
 
 INTARSIA_DUAL INTARSIA_INLINE auto operator-(const Dual<V, A>& a) { return chain<V, A>(-a.v, a, -1); }
-INTARSIA_DUAL INTARSIA_INLINE auto abs(const Dual<V, A>& a) {
-  return chain<V, A>(abs(a.v), a, sign(a.v));
-}
+INTARSIA_DUAL INTARSIA_INLINE auto abs(const Dual<V, A>& a) { return chain<V, A>(abs(a.v), a, sign(a.v)); }
 INTARSIA_DUAL INTARSIA_INLINE auto sqrt(const Dual<V, A>& a) {
   const V root = sqrt(a.v);
   return chain<V, A>(root, a, 0.5 / root);

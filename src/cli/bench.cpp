@@ -364,6 +364,10 @@ struct Row {
   std::string unit;
 };
 
+// Until the threads of the side whose turn ended have parked: ours spin for 200 microseconds, those of GNU's
+// OpenMP under PyTorch for 300,000 pauses, which is 3 to 10 ms.
+constexpr auto until_parked = std::chrono::milliseconds(20);
+
 Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int rounds) {
   const Call call = item.prepare();
   call();
@@ -373,18 +377,16 @@ Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int roun
   const bool against = peer.present() && !request.is_null();
   if (against) request["threads"] = thread_count(), request["repeat"] = 1;
   for (int round = 0; round < rounds; round++) {
-    seconds_of(call, 1);  // wakes our threads
+    seconds_of(call, inner);  // wakes our threads and fills the caches; the peer has such a turn too
     ours.push_back(seconds_of(call, inner));
-    // Our workers sleep after 200 microseconds without work; the peer's are given the same time after its
-    // turn.
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(until_parked);
     if (!against) continue;
     const Json answer = Json::parse(peer.ask(request.dump()), nullptr, false);
     if (answer.is_discarded() || !answer.contains("seconds"))
       fail("bench: the peer answered {}", answer.is_discarded() ? "nothing" : answer.dump());
     theirs.push_back(answer["seconds"][0].get<double>());
     ratios.push_back(theirs.back() / ours.back());
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(until_parked);
   }
   const double nan = std::nan("");
   const auto scaled = [&](double seconds) {

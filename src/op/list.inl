@@ -1,5 +1,5 @@
-// Every operation that is not pointwise, once: those that call record() with a tag that op/record.h makes from
-// this list, and those that are composed of others. The test walk makes a case of each, so an operation
+// Every operation that is not pointwise, once: those that call record() with a tag that op/record.h makes
+// from this list, and those that are composed of others. The test walk makes a case of each, so an operation
 // without its proof does not link.
 OP(matmul)
 OP(linear)

@@ -96,7 +96,7 @@ struct Call final : Expression {
 };
 
 struct FilterOf final : Expression {
-  ExpressionPtr input;  // null in a block: the block's text
+  ExpressionPtr input;              // null in a block: the block's text
   const Builtin* filter = nullptr;  // null: there is none of that name
   std::string name;
   CallArguments arguments;
