@@ -12,7 +12,7 @@ A request names what to measure; unknown names and bad values give {"error": "..
     {"name": "linear", "m": 512, "k": 576, "n": 1536, "dtype": "bf16", "threads": 2, "repeat": 7}
     {"seconds": [0.0012, ...], "work": 905969664}
 
-"seconds" holds `repeat` timings (default 7) after one that is not counted; a call shorter than 2 ms is repeated inside
+"seconds" holds `repeat` timings (default 7) after 20 ms that are not counted; a call shorter than 2 ms is repeated inside
 a timing, and the timing divided, so that the clock does not matter. "work" is floating-point operations of a product or
 an attention, bytes read and written once for everything else, and 0 for a training step. dtype: f32 (default) or
 bf16. Inputs are kept between equal requests and drawn once, so memory is warm, as on the other side.
@@ -246,6 +246,9 @@ SPECIAL = {
 }
 
 
+WARM_UP = 0.02  # seconds of work before what counts, as in src/cli/bench.cpp
+
+
 def elapsed(call, inner):
     start = time.perf_counter()
     for _ in range(inner):
@@ -270,7 +273,9 @@ class Peer:
     def answer(self, request):
         torch.set_num_threads(int(request.get("threads", torch.get_num_threads())))
         call, work, inner = self.prepare(request)
-        elapsed(call, inner)
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < WARM_UP:
+            elapsed(call, inner)
         return {"seconds": [elapsed(call, inner) for _ in range(int(request.get("repeat", 7)))], "work": work}
 
 

@@ -367,6 +367,9 @@ struct Row {
 // Until the threads of the side whose turn ended have parked: ours spin for 200 microseconds, those of GNU's
 // OpenMP under PyTorch for 300,000 pauses, which is 3 to 10 ms.
 constexpr auto until_parked = std::chrono::milliseconds(20);
+// Each side works this long, in seconds, before its time counts (bench/peer.py does so too): the system may
+// wake a worker on the processor of the thread that wakes it, and takes some milliseconds to move it.
+constexpr double warm_up = 0.02;
 
 Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int rounds) {
   const Call call = item.prepare();
@@ -377,7 +380,7 @@ Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int roun
   const bool against = peer.present() && !request.is_null();
   if (against) request["threads"] = thread_count(), request["repeat"] = 1;
   for (int round = 0; round < rounds; round++) {
-    seconds_of(call, inner);  // wakes our threads and fills the caches; the peer has such a turn too
+    for (double warm = 0; warm < warm_up;) warm += seconds_of(call, inner) * inner;
     ours.push_back(seconds_of(call, inner));
     std::this_thread::sleep_for(until_parked);
     if (!against) continue;
