@@ -13,6 +13,12 @@
 namespace intarsia {
 namespace {
 
+// std::lgamma writes a global sign: a race between threads.
+double log_gamma(double x) {
+  int sign;
+  return ::lgamma_r(x, &sign);
+}
+
 // The numbers of one element, as many as it needs: try t stands in the sequence of seed + t * odd constant.
 class Draws {
  public:
@@ -171,7 +177,7 @@ Array poisson(const Shape& shape, double rate, uint64_t seed, uint64_t stream) {
       const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
       if (us >= 0.07 && v <= inner) return static_cast<int64_t>(k);
       if (k < 0 || (us < 0.013 && v > us)) continue;
-      if (std::log(v * inverse_alpha / (a / (us * us) + b)) <= k * std::log(rate) - rate - std::lgamma(k + 1))
+      if (std::log(v * inverse_alpha / (a / (us * us) + b)) <= k * std::log(rate) - rate - log_gamma(k + 1))
         return static_cast<int64_t>(k);
     }
   });
@@ -223,8 +229,8 @@ Array binomial(const Shape& shape, int64_t count, double p, uint64_t seed, uint6
   const double q = std::min(p, 1 - p), n = static_cast<double>(count), odds = q / (1 - q);
   const double spread = std::sqrt(n * q * (1 - q)), summit = std::floor((n + 1) * q);
   const auto log_p = [=](double k) {  // up to that of the summit
-    return std::lgamma(summit + 1) + std::lgamma(n - summit + 1) - std::lgamma(k + 1) -
-           std::lgamma(n - k + 1) + (k - summit) * std::log(odds);
+    return log_gamma(summit + 1) + log_gamma(n - summit + 1) - log_gamma(k + 1) - log_gamma(n - k + 1) +
+           (k - summit) * std::log(odds);
   };
   const double b = 1.15 + 2.53 * spread, a = -0.0873 + 0.0248 * b + 0.01 * q, inner = 0.92 - 4.2 / b;
   const double alpha = (2.83 + 5.1 / b) * spread;
