@@ -18,6 +18,7 @@ namespace intarsia {
 #define POINTWISE1(NAME, A, ...) Tensor NAME(const Tensor& A);
 #define POINTWISE2(NAME, A, B, ...) Tensor NAME(const Tensor& A, const Tensor& B);
 #define POINTWISE3(NAME, A, B, C, ...) Tensor NAME(const Tensor& A, const Tensor& B, const Tensor& C);
+#define BACKWARD2(...)
 #include "intarsia/pointwise.inl"
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }

@@ -1,8 +1,8 @@
 // The pointwise operations, one line each: name, inputs, formula. Function, value, gradient, every rung,
 // every element type and the tests follow from the line. Constants are written in double: a formula runs in
 // f32 and in f64. Whoever includes this defines POINTWISE(name, (inputs), formula), or POINTWISE1 to 3 by the
-// number of inputs. STEP1 is a function of steps, which has no gradient; it counts as POINTWISE1 where the
-// includer does not define it.
+// number of inputs. STEP1 is a function of steps, which has no gradient; BACKWARD2 is no operation but the gradient of
+// one, made from its result y. They count as POINTWISE1 and POINTWISE2 where the includer does not define them.
 // clang-format off
 #ifdef POINTWISE
 #define POINTWISE1(NAME, A, ...) POINTWISE(NAME, (auto A), __VA_ARGS__)
@@ -11,6 +11,9 @@
 #endif
 #ifndef STEP1
 #define STEP1 POINTWISE1
+#endif
+#ifndef BACKWARD2
+#define BACKWARD2 POINTWISE2
 #endif
 POINTWISE2(add, a, b, a + b)
 POINTWISE2(sub, a, b, a - b)
@@ -52,8 +55,11 @@ POINTWISE3(huber_error, x, target, delta, select(abs(x - target) < delta, 0.5 * 
 POINTWISE2(bce_error, logit, target, softplus(logit) - logit * target)                        // of sigmoid(logit)
 POINTWISE2(kl_error, log_q, p, select(p == 0, 0, p * (log(p) - log_q)))
 POINTWISE2(hinge_error, score, target, relu(1 - target * score))                              // target -1 or 1
+BACKWARD2(tanh_backward, y, dy, (1 - y * y) * dy)
+BACKWARD2(sigmoid_backward, y, dy, y * (1 - y) * dy)
 // clang-format on
 #undef POINTWISE1
 #undef POINTWISE2
 #undef POINTWISE3
 #undef STEP1
+#undef BACKWARD2

@@ -1,4 +1,6 @@
 // The pointwise operations as functions of tensors; their formulas are the lines of intarsia/pointwise.inl.
+#include <optional>
+
 #include "kernel/formula.h"
 #include "op/record.h"
 
@@ -28,9 +30,24 @@ Array value(Formula formula, std::initializer_list<const Tensor*> inputs, DType 
   return kernel::pointwise(formula, {x, count}, type);
 }
 
+// Some gradients are cheaper from the result y than from the formula: what to compute of (y, dy) for them.
+std::optional<Formula> backward_from_result(Formula formula) {
+  if (formula == Formula::exp) return Formula::mul;
+  if (formula == Formula::tanh) return Formula::tanh_backward;
+  if (formula == Formula::sigmoid) return Formula::sigmoid_backward;
+  return {};
+}
+
 Tensor apply(Formula formula, std::initializer_list<const Tensor*> inputs, DType type) {
   const char* name = kernel::formula_names[static_cast<int>(formula)];
   Array y = value(formula, inputs, type);
+  if (const auto from_result = backward_from_result(formula)) {
+    Saved kept(y);
+    return record(name, std::move(y), inputs, [from_result, kept](const Array& dy, Gradients& dx) {
+      const Array in[] = {*kept, dy};
+      dx.add(0, kernel::pointwise(*from_result, in, dy.dtype()));
+    });
+  }
   // Sums pass the gradient on as it is: nothing need be kept.
   const bool keeps_nothing = formula == Formula::add || formula == Formula::sub || formula == Formula::neg;
   if (keeps_nothing)
@@ -108,6 +125,7 @@ Tensor clamp(const Tensor& x, double low, double high) {
   }
 #define STEP1(NAME, A, ...) \
   Tensor NAME(const Tensor& A) { return step(Formula::NAME, A); }
+#define BACKWARD2(...)
 #include "intarsia/pointwise.inl"
 
 }  // namespace intarsia

@@ -156,22 +156,25 @@ namespace {
 
 // All nodes that the loss depends on, the latest first; inputs always come after what uses them.
 std::vector<NodeRef> nodes_below(const NodeRef& root) {
-  std::vector<NodeRef> nodes{root}, queue{root};
-  root->found = true;  // marks what was found; cleared below
-  while (!queue.empty()) {
-    const NodeRef node = queue.back();
-    queue.pop_back();
-    for (int i = 0; i < node->input_count; i++) {
-      const NodeRef& in = node->input[i];
+  std::vector<Node*> found{root.get()};
+  root->found = true;  // marks what is in the list; cleared below
+  for (size_t next = 0; next < found.size(); next++) {
+    const Node& node = *found[next];
+    for (int i = 0; i < node.input_count; i++) {
+      Node* in = node.input[i].get();
       if (!in || in->found) continue;
       in->found = true;
-      nodes.push_back(in);
-      if (!in->leaf) queue.push_back(in);
+      found.push_back(in);
     }
   }
-  for (const NodeRef& n : nodes) n->found = false;
-  std::sort(nodes.begin(), nodes.end(),
-            [](const NodeRef& a, const NodeRef& b) { return a->order > b->order; });
+  std::sort(found.begin(), found.end(), [](const Node* a, const Node* b) { return a->order > b->order; });
+  std::vector<NodeRef> nodes;
+  nodes.reserve(found.size());
+  for (Node* node : found) {
+    node->found = false;
+    detail::retain(node);
+    nodes.emplace_back(node);
+  }
   return nodes;
 }
 

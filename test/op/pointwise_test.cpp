@@ -50,6 +50,7 @@ std::vector<Line> lines() {
 #define STEP1(NAME, A, ...)                                                                                 \
   all.push_back({#NAME, 1, [](const Values& v) { return evaluate([](auto A) { return __VA_ARGS__; }, v); }, \
                  [](std::span<const Tensor> x) { return intarsia::NAME(x[0]); }, true});
+#define BACKWARD2(...)
 #include "intarsia/pointwise.inl"
   return all;
 }
