@@ -295,7 +295,10 @@ void forward(const AttentionForward& w) {
 // ---- backward: tiles of keys down, queries along, so that the log-sum-exp is a plain vector and P^T and
 // dS^T are at once left operands of dV and dK
 
-constexpr int64_t keys_together = 16 * MR, queries_along = 256, along_words = queries_along + 32;
+// queries_along is a multiple of MR and of NR on every rung: the tiles of dQ (MR queries high) end where the
+// panels of scores end, and no tile reads columns that nobody wrote.
+constexpr int64_t keys_together = 16 * MR, queries_along = 192, along_words = queries_along + 32;
+static_assert(queries_along % MR == 0 && queries_along % NR == 0);
 
 template <class T>
 struct BackwardScratch {
