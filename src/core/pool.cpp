@@ -5,6 +5,7 @@
 
 #include <array>
 #include <bit>
+#include <cstring>
 #include <new>
 
 #include "core/fail.h"
@@ -185,6 +186,9 @@ Buffer* allocate(size_t bytes) {
   buffer->data = static_cast<char*>(block) + header;
   buffer->bytes = bytes;
   class_in(buffer) = index;
+#if defined(__SANITIZE_ADDRESS__)
+  std::memset(buffer->data, 0xff, bytes);  // NaN in every float type: what is read before it is written shows
+#endif
   return buffer;
 }
 

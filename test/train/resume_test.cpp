@@ -125,11 +125,13 @@ TEST(Resume, KilledAtFiftyRandomInstantsItEndsWithTheSameBits) {
   const Scratch scratch;
   const auto start = std::chrono::steady_clock::now();
   const std::string expected = undisturbed(scratch);
-  const auto whole =
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
+  int64_t latest =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
   Random random(11);
   int killed = 0;
-  for (int turn = 0; turn < 50; turn++) {
+  for (int turn = 0; killed < 50; turn++) {
+    ASSERT_LT(turn, 500) << killed << " were killed";
+    const int before = killed;
     const Recipe recipe = test::small_recipe(scratch, "killed");
     fs::remove_all(recipe.training.out);
     // Killed again and again at random instants, until it has come to its end.
@@ -144,8 +146,7 @@ TEST(Resume, KilledAtFiftyRandomInstantsItEndsWithTheSameBits) {
         }
         _exit(0);
       }
-      const auto instant = static_cast<uint64_t>(whole.count()) * 5 / 4;
-      std::this_thread::sleep_for(std::chrono::microseconds(random.below(instant)));
+      std::this_thread::sleep_for(std::chrono::microseconds(random.below(static_cast<uint64_t>(latest))));
       kill(child, SIGKILL);
       int status = 0;
       waitpid(child, &status, 0);
@@ -154,8 +155,9 @@ TEST(Resume, KilledAtFiftyRandomInstantsItEndsWithTheSameBits) {
       if (ended) { ASSERT_EQ(WEXITSTATUS(status), 0); }
     }
     ASSERT_TRUE(test::last_state(recipe.training.out) == expected) << "turn " << turn;
+    if (killed == before)
+      latest = std::max<int64_t>(1000, latest * 3 / 4);  // the machine was slow when it was measured
   }
-  EXPECT_GE(killed, 25);
 }
 
 TEST(Resume, CancelledAfterAnyStepItEndsWithTheSameBits) {
