@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "intarsia/recompute.h"
 #include "intarsia/tensor.h"
 #include "intarsia/tokenizer.h"
 
@@ -55,6 +56,11 @@ class Model {
   virtual ~Model() = default;
   // ids [B, T] i32 -> hidden states after the last norm [B, T, D]. With a cache (B = 1), ids continue it.
   virtual Tensor hidden(const Tensor& ids, Cache* cache = nullptr) const = 0;
+  // The same as a chain of blocks, two a layer: attention, then feed-forward; and what follows it. The cache
+  // must outlive the chain, and is not advanced.
+  virtual Chain layers(const Tensor& ids, Cache* cache = nullptr) const = 0;
+  virtual Tensor last_norm(const Tensor& x) const = 0;
+  static constexpr int64_t blocks_a_layer = 2;
   // Hidden states [..., D] -> logits [..., V].
   virtual Tensor logits(const Tensor& hidden) const = 0;
   Tensor operator()(const Tensor& ids, Cache* cache = nullptr) const { return logits(hidden(ids, cache)); }
@@ -68,6 +74,7 @@ class Model {
   const std::vector<Weight>& weights() const { return weights_; }
   int64_t parameter_count() const;
   DType compute = DType::f32;  // type of activations
+  RecomputePlan recompute;     // of the blocks of layers(), in training
 
  protected:
   // Checks ids [B, T] against the cache and the context; returns the position of the first.

@@ -140,7 +140,7 @@ Tensor parameter(Array value, DType gradient_dtype);
 // add().
 class Gradients {
  public:
-  Gradients(detail::Node& node) : node_(node) {}
+  Gradients(detail::Node& node, Array* dy = nullptr) : node_(node), dy_(dy) {}
   bool needs(int input) const { return static_cast<bool>(node_.input[input]); }
   DType dtype(int input) const { return node_.input[input]->dtype; }  // wanted; any float type is accepted
   const Shape& shape(int input) const { return node_.input[input]->shape; }
@@ -149,8 +149,12 @@ class Gradients {
   // shape.
   void add_part(int input, const std::function<Array(const Array&)>& part, const Array& gradient);
 
+  // The incoming gradient dy for good: a long backward need not hold its memory to the end.
+  Array take(const Array& dy) { return dy_ ? std::move(*dy_) : dy; }
+
  private:
   detail::Node& node_;
+  Array* dy_;
 };
 
 // An Array kept for backward. Reading it throws if its memory was written after it was saved.

@@ -47,7 +47,7 @@ struct Recipe {
   } schedule;
   struct Training {
     int64_t steps = 1000, batch = 16, accumulation = 1, seed = 1337;
-    std::string compute = "f32";
+    std::string compute = "f32", recompute = "none";
     int64_t log_every = 10;
     std::string out;
   } training;

@@ -82,22 +82,11 @@ std::string first_word(int argc, char** argv) {
   return {};
 }
 
-// "500M", "8G", "1.5GiB": bytes, by powers of 1024.
 size_t memory_size(const std::string& text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  std::string unit(end, text.data() + text.size());
-  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  if (unit.ends_with("IB"))
-    unit.resize(unit.size() - 2);
-  else if (unit.size() == 2 && unit.ends_with("B"))
-    unit.pop_back();
-  const size_t power = std::string_view("KMGT").find(unit);
-  const bool known = unit.size() == 1 && power != std::string_view::npos;
-  const double bytes = number * std::exp2(10.0 * static_cast<double>(known ? power + 1 : 0));
-  if (error != std::errc() || !known || !(bytes >= 1 << 20) || bytes > 1e18)
+  const std::optional<size_t> bytes = parse_bytes(text);
+  if (!bytes || *bytes < 1 << 20)
     throw CLI::ValidationError("--memory", "\"" + text + "\" is no size of 1M or more, such as 500M or 8G");
-  return static_cast<size_t>(bytes);
+  return *bytes;
 }
 
 int run(int argc, char** argv) {

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -156,6 +158,21 @@ std::string format_bytes(double bytes, int digits) {
   }
   const int decimals = std::max(0, digits - 1 - exponent_of(value, digits));
   return fmt::format("{:.{}f} {}", value, decimals, units[unit]);
+}
+
+std::optional<size_t> parse_bytes(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return {};
+  std::string unit(end, text.data() + text.size());
+  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  const size_t power = unit.empty() ? std::string_view::npos : std::string_view("KMGT").find(unit[0]);
+  if (power == std::string_view::npos) return {};
+  const std::string_view rest = std::string_view(unit).substr(1);
+  if (!rest.empty() && rest != "B" && rest != "IB") return {};
+  const double bytes = number * std::exp2(10.0 * static_cast<double>(power + 1));
+  if (!(bytes >= 0) || bytes > 1e18) return {};
+  return static_cast<size_t>(bytes);
 }
 
 std::string format_count(int64_t count) { return with_minus(with_commas(fmt::format("{}", count))); }

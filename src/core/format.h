@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ namespace intarsia {
 std::string format_duration(double seconds);
 // "9.38 GiB", "378 MiB", "12.0 KiB", "40 bytes": `digits` digits, binary units.
 std::string format_bytes(double bytes, int digits = 3);
+// The bytes that "500M", "1.5GB" or "8GiB" say, in powers of 1024 either way; nothing if the text is no such
+// size.
+std::optional<size_t> parse_bytes(std::string_view text);
 // "12,400", with a real minus sign below zero.
 std::string format_count(int64_t count);
 // Three digits and a factor of 1000: "21.9k", "33.1M", "2.12G", "640", "0.25".

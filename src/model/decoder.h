@@ -14,6 +14,11 @@ class Decoder : public Model {
   int64_t vocabulary() const override { return shape_.vocabulary; }
   std::string config_json() const override { return key_.json(); }
   const char* model_type() const override { return architecture_.model_type; }
+  Tensor hidden(const Tensor& ids, Cache* cache) const override {
+    const Tensor x = run_chain(layers(ids, cache), recompute);
+    if (cache) cache->advance(ids.dim(1));
+    return last_norm(x);
+  }
 
  protected:
   struct DecoderShape {

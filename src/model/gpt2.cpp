@@ -59,25 +59,26 @@ class Gpt2 final : public Decoder {
     if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, D);
   }
 
-  Tensor hidden(const Tensor& ids, Cache* cache) const override {
-    const int64_t D = config_.n_embd;
+  Chain layers(const Tensor& ids, Cache* cache) const override {
     const int64_t first = first_position(ids, cache);
     const Tensor positions = embedding(wpe_, consecutive(first, ids.dim(1)));
-    Tensor x = cast(embedding(wte_, ids) + positions, compute);
-    for (int64_t i = 0; i < config_.n_layer; i++) {
-      const Layer& layer = layers_[static_cast<size_t>(i)];
-      const Tensor qkv = layer.attention(layer.ln_1(x));
-      const Tensor q = split_heads(slice(qkv, -1, 0, D), config_.n_head);
-      const Tensor k = split_heads(slice(qkv, -1, D, 2 * D), config_.n_head);
-      const Tensor v = split_heads(slice(qkv, -1, 2 * D, 3 * D), config_.n_head);
-      x = x + layer.attention_out(merge_heads(attend(q, k, v, cache, i)));
-      x = x + layer.down(layer.up(layer.ln_2(x), config_.activation_function));
-    }
-    if (cache) cache->advance(ids.dim(1));
-    return ln_f_(x);
+    return {cast(embedding(wte_, ids) + positions, compute), blocks_a_layer * config_.n_layer,
+            [=, this](int64_t block, const Tensor& x) {
+              const int64_t D = config_.n_embd, number = block / blocks_a_layer;
+              const Layer& layer = layers_[static_cast<size_t>(number)];
+              if (block % blocks_a_layer)
+                return x + layer.down(layer.up(layer.ln_2(x), config_.activation_function));
+              const Tensor qkv = layer.attention(layer.ln_1(x));
+              const Tensor q = split_heads(slice(qkv, -1, 0, D), config_.n_head);
+              const Tensor k = split_heads(slice(qkv, -1, D, 2 * D), config_.n_head);
+              const Tensor v = split_heads(slice(qkv, -1, 2 * D, 3 * D), config_.n_head);
+              return x + layer.attention_out(merge_heads(attend(q, k, v, cache, number)));
+            }};
   }
 
   Tensor logits(const Tensor& hidden) const override { return linear(hidden, lm_head_ ? lm_head_ : wte_); }
+
+  Tensor last_norm(const Tensor& x) const override { return ln_f_(x); }
 
  private:
   // Positions first, first + 1, ...

@@ -84,27 +84,30 @@ class Llama final : public Decoder {
     if (!c.tie_word_embeddings) root.table("lm_head", lm_head_, c.vocab_size, D);
   }
 
-  Tensor hidden(const Tensor& ids, Cache* cache) const override {
+  Chain layers(const Tensor& ids, Cache* cache) const override {
     const int64_t first = first_position(ids, cache);
     const RopeTable table = positions_.table(first + ids.dim(1));
-    Tensor x = cast(embedding(embed_tokens_, ids), compute);
-    for (int64_t i = 0; i < config_.num_hidden_layers; i++) {
-      const Layer& layer = layers_[static_cast<size_t>(i)];
-      const Tensor a = layer.input_layernorm(x);
-      const Tensor q = rope(split_heads(layer.q_proj(a), config_.num_attention_heads), table, first);
-      const Tensor k = rope(split_heads(layer.k_proj(a), config_.num_key_value_heads), table, first);
-      const Tensor v = split_heads(layer.v_proj(a), config_.num_key_value_heads);
-      x = x + layer.o_proj(merge_heads(attend(q, k, v, cache, i)));
-      const Tensor m = layer.post_attention_layernorm(x);
-      x = x + layer.down_proj(swiglu(layer.gate_proj(m), layer.up_proj(m)));
-    }
-    if (cache) cache->advance(ids.dim(1));
-    return norm_(x);
+    return {cast(embedding(embed_tokens_, ids), compute), blocks_a_layer * config_.num_hidden_layers,
+            [=, this](int64_t block, const Tensor& x) {
+              const int64_t number = block / blocks_a_layer;
+              const Layer& layer = layers_[static_cast<size_t>(number)];
+              if (block % blocks_a_layer) {
+                const Tensor m = layer.post_attention_layernorm(x);
+                return x + layer.down_proj(swiglu(layer.gate_proj(m), layer.up_proj(m)));
+              }
+              const Tensor a = layer.input_layernorm(x);
+              const Tensor q = rope(split_heads(layer.q_proj(a), config_.num_attention_heads), table, first);
+              const Tensor k = rope(split_heads(layer.k_proj(a), config_.num_key_value_heads), table, first);
+              const Tensor v = split_heads(layer.v_proj(a), config_.num_key_value_heads);
+              return x + layer.o_proj(merge_heads(attend(q, k, v, cache, number)));
+            }};
   }
 
   Tensor logits(const Tensor& hidden) const override {
     return linear(hidden, lm_head_ ? lm_head_ : embed_tokens_);
   }
+
+  Tensor last_norm(const Tensor& x) const override { return norm_(x); }
 
  private:
   Config config_;

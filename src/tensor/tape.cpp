@@ -6,6 +6,7 @@
 #include "core/mapping.h"
 #include "intarsia/tensor.h"
 #include "kernel/kernels.h"
+#include "tensor/backward_from.h"
 #include "tensor/sum_to.h"
 
 namespace intarsia {
@@ -195,8 +196,8 @@ void sweep(std::vector<NodeRef>& nodes, bool keep,
     if (!node.gradient) continue;
     if (seen) seen(node, node.gradient);
     if (node.leaf) continue;
-    const Array dy = kernel::contiguous(std::exchange(node.gradient, Array()));
-    Gradients dx(node);
+    Array dy = kernel::contiguous(std::exchange(node.gradient, Array()));
+    Gradients dx(node, &dy);
     node.backward(dy, dx);
     if (keep) continue;
     node.forget();
@@ -262,6 +263,15 @@ std::vector<Array> grad(const Tensor& loss, std::span<const Tensor> wrt, bool ke
   return result;
 }
 
+void detail::backward_from(Tensor y, Array dy) {
+  const NodeRef root = y.node();
+  y = Tensor();  // its value is not needed any more
+  std::vector<NodeRef> nodes = nodes_below(root);
+  check_nodes(nodes);
+  root->gradient = std::move(dy);
+  sweep(nodes, false);
+}
+
 namespace {
 
 // Runs f on fresh leaves in place of `inputs`, this time recording, and sends dy back through it.
@@ -282,10 +292,7 @@ void replay(const std::function<Tensor(std::span<const Tensor>)>& f, const std::
     y = f(fresh);
   }
   if (!y.node()) return;
-  std::vector<NodeRef> nodes = nodes_below(y.node());
-  check_nodes(nodes);
-  y.node()->gradient = dy;
-  sweep(nodes, false);
+  detail::backward_from(std::move(y), dx.take(dy));
   for (int i = 0; i < static_cast<int>(fresh.size()); i++)
     if (Array g = fresh[static_cast<size_t>(i)].gradient()) dx.add(i, std::move(g));
 }

@@ -18,6 +18,7 @@
 #include "train/dataset.h"
 #include "train/events.h"
 #include "train/log.h"
+#include "train/recompute.h"
 #include "train/report.h"
 #include "train/run_directory.h"
 #include "train/sampler.h"
@@ -111,6 +112,7 @@ class Run {
       Checkpoints::read_optimizer(*checkpoint, state_, *optimizer_);
       checkpoints_.settle(*checkpoint, state_);
     }
+    plan_recomputing();
     peak_ = measured_peak(compute);
     token_work_ = operations_per_token(*model_, dataset_->context());
     events_.emplace(path_ / "events", resumed ? state_.step + 1 : 0);
@@ -176,6 +178,18 @@ class Run {
     const int64_t context = std::min(recipe_.model.context, model_->context());
     dataset_.emplace(std::move(*shards), context, static_cast<uint64_t>(recipe_.training.seed));
     return true;
+  }
+
+  void plan_recomputing() {
+    const RecomputeChoice choice = parse_recompute(recipe_.training.recompute);
+    if (choice.kind == RecomputeChoice::none) return;
+    Recomputing found =
+        plan_recompute(*model_, choice, dataset_->training(state_.sample, recipe_.training.batch),
+                       recipe_.training.accumulation > 1);
+    model_->recompute = std::move(found.plan);
+    if (choice.kind == RecomputeChoice::budget)
+      note(fmt::format("recomputation: {} at most are forecast, {} of the blocks' forward time is run again",
+                       format_bytes(static_cast<double>(found.forecast)), format_share(found.extra)));
   }
 
   void write_start() {

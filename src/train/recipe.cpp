@@ -11,6 +11,7 @@
 #include "core/fail.h"
 #include "core/spelling.h"
 #include "data/file.h"
+#include "train/recompute.h"
 
 namespace intarsia {
 
@@ -67,6 +68,8 @@ constexpr RecipeField fields[] = {
     {FIELD(training.accumulation), 1, 65536, "", "batches summed for one update"},
     {FIELD(training.seed), 0, quintillion, "", "of weights and order of the data"},
     {FIELD(training.compute), 0, 0, "f32 bf16", "type of activations; master weights are f32"},
+    {FIELD(training.recompute), 0, 0, "",
+     "activations that are dropped and made again: none, all, sqrt, attention, binomial:SLOTS, budget:1.5GB"},
     {FIELD(training.log_every), 1, billion, "", "steps"},
     {FIELD(training.out), 0, 0, "", "the run directory; empty: runs/NAME"},
 
@@ -341,6 +344,7 @@ void check_recipe(const Recipe& recipe) {
   if (samples > most_samples)
     fail("recipe: training.steps x batch x accumulation is {:.1e} sequences, expected at most {:.1e}",
          samples, most_samples);
+  parse_recompute(recipe.training.recompute);
   if (!model.init.empty()) return;
   if (model.width % model.heads)
     fail("recipe: model.width is {}, expected a multiple of model.heads, which is {}", model.width,

@@ -52,6 +52,7 @@ const std::map<std::string, std::string> public_headers = {
     {"array_map.h", "kernel"},
     {"map.h", "tensor"},
     {"tensor.h", "tensor"},
+    {"recompute.h", "tensor"},
     {"op.h", "op"},
     {"data.h", "data"},
     {"digits.h", "data"},

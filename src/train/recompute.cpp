@@ -1,0 +1,136 @@
+#include "train/recompute.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "core/fail.h"
+#include "core/format.h"
+#include "intarsia/op.h"
+
+namespace intarsia {
+
+RecomputeChoice parse_recompute(std::string_view text) {
+  const auto refuse = [&]() {
+    fail_hint("none, all, sqrt, attention, binomial:4, budget:1.5GB", "recipe: training.recompute is \"{}\"",
+              text);
+  };
+  RecomputeChoice choice;
+  const size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  const std::string_view value = colon == std::string_view::npos ? "" : text.substr(colon + 1);
+  if (name == "binomial") {
+    choice.kind = RecomputeChoice::binomial;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), choice.slots);
+    if (error != std::errc() || end != value.data() + value.size() || choice.slots < 1) refuse();
+    return choice;
+  }
+  if (name == "budget") {
+    const std::optional<size_t> bytes = parse_bytes(value);
+    if (!bytes) refuse();
+    choice.kind = RecomputeChoice::budget;
+    choice.bytes = *bytes;
+    return choice;
+  }
+  using Kind = RecomputeChoice::Kind;
+  const std::pair<std::string_view, Kind> plain[] = {
+      {"none", Kind::none}, {"all", Kind::all}, {"sqrt", Kind::sqrt}, {"attention", Kind::attention}};
+  for (const auto& [known, kind] : plain)
+    if (text == known) {
+      choice.kind = kind;
+      return choice;
+    }
+  refuse();
+  return choice;
+}
+
+namespace {
+
+constexpr int64_t period = Model::blocks_a_layer;
+
+// A plan for layers becomes one for their blocks.
+RecomputePlan of_layers(RecomputePlan plan) {
+  for (Stretch& stretch : plan) {
+    stretch.first *= period;
+    stretch.last *= period;
+    stretch.again = of_layers(std::move(stretch.again));
+  }
+  return plan;
+}
+
+RecomputePlan attention_blocks(int64_t blocks) {
+  RecomputePlan plan;
+  for (int64_t i = 0; i < blocks; i += period) {
+    plan.push_back({i, i + 1, {{i, i + 1, {}}}});
+    plan.push_back({i + 1, i + period, {}});
+  }
+  return plan;
+}
+
+void clear_gradients(const Model& model) {
+  for (const Weight& weight : model.weights()) weight.tensor->clear_gradient();
+}
+
+Recomputing within(const Model& model, size_t bytes, const Batch& batch, bool accumulates) {
+  struct Clear {
+    const Model& model;
+    ~Clear() { clear_gradients(model); }
+  } clear{model};
+  Chain chain = model.layers(batch.ids);
+  const int64_t layers = chain.blocks;
+  // What follows the layers is measured as one more block, which is always kept.
+  const auto run = chain.run;
+  chain.blocks++;
+  chain.run = [&, run](int64_t block, const Tensor& x) {
+    return block < layers ? run(block, x) : cross_entropy(model.logits(model.last_norm(x)), batch.targets);
+  };
+  const size_t base = memory_use().current;
+  std::vector<BlockCost> costs = measure_blocks(chain);
+  // The embedding's gradient comes last, when all others exist.
+  size_t gradients = 0;
+  for (const BlockCost& cost : costs) gradients += cost.gradient;
+  reset_peak_memory();
+  const size_t before = memory_use().current;
+  backward(sum(std::exchange(chain.x, Tensor())));
+  const size_t last = base + gradients + (memory_use().peak - before);
+  size_t held = base;
+  if (accumulates) {
+    held = memory_use().current;
+    for (BlockCost& cost : costs) cost.gradient = 0;
+  }
+  if (bytes <= held || bytes < last)
+    fail("training.recompute: the budget is {}, weights, optimizer and gradients alone need {}",
+         format_bytes(static_cast<double>(bytes)), format_bytes(static_cast<double>(std::max(held, last))));
+  Recomputing result;
+  result.plan = recompute_within(bytes - held, costs);
+  result.forecast = std::max(last, held + forecast_peak(result.plan, costs));
+  double all = 0;
+  for (const BlockCost& cost : costs) all += cost.seconds;
+  result.extra = recomputed_seconds(result.plan, costs) / std::max(all, 1e-9);
+  if (!result.plan.empty() && --result.plan.back().last == result.plan.back().first) result.plan.pop_back();
+  return result;
+}
+
+}  // namespace
+
+Recomputing plan_recompute(const Model& model, const RecomputeChoice& choice, const Batch& batch,
+                           bool accumulates) {
+  const int64_t blocks = model.layers(batch.ids).blocks, layers = blocks / period;
+  switch (choice.kind) {
+    case RecomputeChoice::none:
+      return {};
+    case RecomputeChoice::all:
+      return {recompute_each(blocks, period)};
+    case RecomputeChoice::sqrt:
+      return {of_layers(recompute_segments(
+          layers, std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(layers))))))};
+    case RecomputeChoice::attention:
+      return {attention_blocks(blocks)};
+    case RecomputeChoice::binomial:
+      return {of_layers(recompute_binomial(layers, choice.slots))};
+    case RecomputeChoice::budget:
+      return within(model, choice.bytes, batch, accumulates);
+  }
+  return {};
+}
+
+}  // namespace intarsia
