@@ -1,6 +1,8 @@
 // Data from files: arrays, images, tables. Every reader treats its file as hostile: sizes are checked before
 // memory is taken, and a bad file is one Error that names the file, the place and what was expected. What is
-// packed (gzip, npz, images) may unpack to some tens of MB + 20 times the file's size; more is refused.
+// packed (gzip, npz, images) may unpack to 32 MB + 20 times the file's size, a table may take 16 MB + 80
+// times it; more is refused unless the caller passes another `limit` in bytes (0: this one). Beside its
+// result, reading takes at most 64 MB + twice the file's size (docs/fuzzing.md says where more).
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,18 +18,19 @@ namespace intarsia {
 using NamedArrays = std::map<std::string, Array, std::less<>>;
 
 // The idx format of MNIST (LeCun): u8, i8, i16, i32, f32 or f64, big endian, up to 8 axes; gzipped or not.
-Array read_idx(const std::filesystem::path& path);
+Array read_idx(const std::filesystem::path& path, uint64_t limit = 0);
 
 // NumPy's .npy: little endian f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1; Fortran order is converted. Plain arrays are
 // borrowed from the mapped file.
 Array read_npy(const std::filesystem::path& path);
-// NumPy's .npz: stored or deflated entries. 0 stands for a limit of 32 MB + 20 times the file's size.
+// NumPy's .npz: stored or deflated entries; the limit holds for all of them together.
 NamedArrays read_npz(const std::filesystem::path& path, uint64_t limit = 0);
 
 // A PNG or JPEG picture as u8 [height, width, channels], the right way up by its EXIF orientation. Channels:
 // 1 gray, 2 gray and alpha, 3 colour, 4 colour and alpha; 0: as stored (a palette is colour, CMYK becomes
-// colour, 16 bits become 8). Pictures of more than 30 MB + 20 times the file's size are refused.
-Array read_image(const std::filesystem::path& path, int channels = 0);
+// colour, 16 bits become 8). A progressive JPEG may have a third of the limit, because it is unpacked in
+// memory first.
+Array read_image(const std::filesystem::path& path, int channels = 0, uint64_t limit = 0);
 
 // ---- tables
 
@@ -50,6 +53,7 @@ struct CsvOptions {
   char separator = 0;  // 0: what the first line has most of: , ; tab or |
   bool header = true;  // the first line names the columns; else they are "1", "2", ...
   std::vector<std::string> missing = {"NA", "NaN", "nan", "?"};  // beside nothing at all
+  uint64_t limit = 0;  // bytes that the table, and its text where that is packed, may take
 };
 // Comma-separated values (RFC 4180), gzipped or not: quotes, "" for a quote, line ends inside quotes, CRLF or
 // LF; spaces around a field that is not quoted are dropped. A column's type is the narrowest that all its
@@ -58,6 +62,6 @@ struct CsvOptions {
 Table read_csv(const std::filesystem::path& path, const CsvOptions& options = {});
 // JSON lines (one object a line), gzipped or not. The keys are columns; absent and null are missing; arrays
 // and objects, and columns of several types, are kept as JSON text.
-Table read_json_lines(const std::filesystem::path& path);
+Table read_json_lines(const std::filesystem::path& path, uint64_t limit = 0);
 
 }  // namespace intarsia

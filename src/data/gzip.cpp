@@ -14,12 +14,14 @@ namespace intarsia {
 namespace {
 constexpr int gzip_window = 15 + 16;  // zlib's code for gzip with the largest window
 constexpr std::string_view gzip_mark = "\x1f\x8b";
-constexpr size_t step = size_t{1} << 18;
+constexpr size_t smallest_window = size_t{1} << 16, largest_window = size_t{8} << 20;
 }  // namespace
 
 bool is_gzip(std::string_view bytes) { return bytes.starts_with(gzip_mark); }
 
-uint64_t unpacked_limit(uint64_t packed_bytes) { return (uint64_t{16} << 20) + 20 * packed_bytes; }
+uint64_t unpacked_limit(uint64_t packed_bytes, uint64_t asked) {
+  return asked ? asked : (uint64_t{32} << 20) + 20 * packed_bytes;
+}
 
 struct Unpacker::Zlib {
   z_stream stream{};
@@ -91,21 +93,32 @@ bool Unpacker::ended() {
   return read(&byte, 1) == 0;
 }
 
-std::shared_ptr<const MappedFile> unpacked(const std::shared_ptr<const MappedFile>& file) {
-  if (!is_gzip(file->text())) return file;
-  const uint64_t limit = unpacked_limit(file->size());
-  Unpacker in(file);
-  std::string bytes;
-  for (size_t got = 1; got > 0;) {
-    const size_t before = bytes.size();
-    bytes.resize(before + step);
-    got = in.read(bytes.data() + before, step);
-    bytes.resize(before + got);
-    if (bytes.size() > limit)
-      fail("{}: unpacks to more than {} bytes, which is not expected of {} packed bytes", file->name(), limit,
-           file->size());
+TextWindow::TextWindow(std::shared_ptr<const MappedFile> file, uint64_t limit)
+    : file_(std::move(file)), limit_(limit) {
+  if (is_gzip(file_->text())) {
+    unpacker_ = std::make_unique<Unpacker>(file_);
+    more();
+  } else {
+    text_ = file_->text();
   }
-  return MappedFile::of_memory(file->name(), bytes);
+}
+
+bool TextWindow::more() {
+  if (!unpacker_) return false;
+  const size_t left = text_.size();
+  std::copy(text_.begin(), text_.end(), buffer_.begin());
+  if (left >= buffer_.size() / 2) {
+    if (buffer_.size() == largest_window)
+      fail("{}: a line takes more than {} bytes, expected less in a packed text", file_->name(), left);
+    buffer_.resize(std::max(smallest_window, 2 * buffer_.size()));
+  }
+  const size_t got = unpacker_->read(buffer_.data() + left, buffer_.size() - left);
+  text_ = std::string_view(buffer_).substr(0, left + got);
+  unpacked_ += got;
+  if (unpacked_ > limit_)
+    fail("{}: unpacks to more than {} bytes, which is not expected of {} packed bytes", file_->name(), limit_,
+         file_->size());
+  return got > 0;
 }
 
 }  // namespace intarsia

@@ -34,7 +34,7 @@ void turn_elements(char* bytes, int64_t count, int width) {
 }  // namespace
 
 // The layout: two zero bytes, the type, the rank, each length as u32, then the elements; all big endian.
-Array parse_idx(const std::shared_ptr<const MappedFile>& file) {
+Array parse_idx(const std::shared_ptr<const MappedFile>& file, uint64_t asked) {
   Unpacker in(file);
   unsigned char start[4];
   in.read_all(reinterpret_cast<char*>(start), sizeof start, "the start of an idx file");
@@ -52,7 +52,7 @@ Array parse_idx(const std::shared_ptr<const MappedFile>& file) {
     shape.append(int64_t{length[0]} << 24 | length[1] << 16 | length[2] << 8 | length[3]);
   }
   const uint64_t bytes = checked_bytes(shape, dtype, file->name());
-  const uint64_t limit = is_gzip(file->text()) ? unpacked_limit(file->size()) : file->size();
+  const uint64_t limit = is_gzip(file->text()) ? unpacked_limit(file->size(), asked) : file->size();
   if (bytes > limit)
     fail("{}: shape {} of {} takes {} bytes, but a file of {} bytes holds no more than {}", file->name(),
          shape.text(), info(dtype).name, bytes, file->size(), limit);
@@ -66,6 +66,8 @@ Array parse_idx(const std::shared_ptr<const MappedFile>& file) {
   return array;
 }
 
-Array read_idx(const std::filesystem::path& path) { return read_mapped(path, parse_idx); }
+Array read_idx(const std::filesystem::path& path, uint64_t limit) {
+  return read_mapped(path, [&](const auto& file) { return parse_idx(file, limit); });
+}
 
 }  // namespace intarsia

@@ -5,6 +5,6 @@
 
 namespace intarsia {
 
-Array parse_idx(const std::shared_ptr<const MappedFile>& file);
+Array parse_idx(const std::shared_ptr<const MappedFile>& file, uint64_t limit = 0);
 
 }  // namespace intarsia

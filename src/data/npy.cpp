@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/fail.h"
+#include "data/gzip.h"
 
 namespace intarsia {
 
@@ -148,48 +149,54 @@ Header parse_header(std::string_view bytes, const std::string& file) {
   return header;
 }
 
-template <class T>
-void copy_reversed(const char* from, char* to, const Shape& shape) {
-  // C order of the target; the source's step along axis k is the product of the lengths before it.
-  Shape step = shape, index = shape;
-  int64_t product = 1;
-  for (int axis = 0; axis < shape.rank(); axis++) {
-    step[axis] = product;
-    product *= shape[axis];
-    index[axis] = 0;
+// Puts values that come in Fortran's order (the first axis fastest) where C's order has them.
+class FortranOrder {
+ public:
+  explicit FortranOrder(Array& array)
+      : shape_(array.shape()),
+        strides_(contiguous_strides(array.shape())),
+        index_(array.shape()),
+        width_(static_cast<size_t>(info(array.dtype()).bytes)),
+        to_(static_cast<char*>(array.raw_mutable())) {
+    for (int axis = 0; axis < index_.rank(); axis++) index_[axis] = 0;
   }
-  int64_t source = 0;
-  for (int64_t i = 0; i < product; i++) {
-    std::memcpy(to + static_cast<size_t>(i) * sizeof(T), from + static_cast<size_t>(source) * sizeof(T),
-                sizeof(T));
-    for (int axis = shape.rank() - 1; axis >= 0; axis--) {
-      source += step[axis];
-      if (++index[axis] < shape[axis]) break;
-      source -= step[axis] * shape[axis];
-      index[axis] = 0;
+  // The next values, whole ones.
+  void put(std::string_view bytes) {
+    switch (width_) {
+      case 1:
+        return put_values<1>(bytes);
+      case 2:
+        return put_values<2>(bytes);
+      case 4:
+        return put_values<4>(bytes);
+      default:
+        return put_values<8>(bytes);
     }
   }
-}
+
+ private:
+  template <size_t width>
+  void put_values(std::string_view bytes) {
+    for (; !bytes.empty(); bytes.remove_prefix(width)) {
+      std::memcpy(to_ + static_cast<size_t>(place_) * width, bytes.data(), width);
+      for (int axis = 0; axis < shape_.rank(); axis++) {
+        place_ += strides_[axis];
+        if (++index_[axis] < shape_[axis]) break;
+        place_ -= strides_[axis] * shape_[axis];
+        index_[axis] = 0;
+      }
+    }
+  }
+
+  Shape shape_, strides_, index_;
+  size_t width_;
+  char* to_;
+  int64_t place_ = 0;  // of the next value
+};
 
 Array from_fortran(const Array& stored) {
   Array array = Array::empty(stored.shape(), stored.dtype());
-  if (array.size() == 0) return array;
-  const auto* from = static_cast<const char*>(stored.raw());
-  auto* to = static_cast<char*>(array.raw_mutable());
-  switch (info(stored.dtype()).bytes) {
-    case 1:
-      copy_reversed<uint8_t>(from, to, array.shape());
-      break;
-    case 2:
-      copy_reversed<uint16_t>(from, to, array.shape());
-      break;
-    case 4:
-      copy_reversed<uint32_t>(from, to, array.shape());
-      break;
-    default:
-      copy_reversed<uint64_t>(from, to, array.shape());
-      break;
-  }
+  if (array.size() > 0) FortranOrder(array).put({static_cast<const char*>(stored.raw()), stored.bytes()});
   return array;
 }
 
@@ -319,7 +326,17 @@ Array read_entry(zip_t* archive, const Entry& entry, const std::string& where) {
   check_size(header, entry.size - header.data, where);
   Array array = Array::empty(header.shape, header.dtype);
   auto* values = static_cast<char*>(array.raw_mutable());
-  read_exactly(file.get(), values, array.bytes(), where);
+  if (header.fortran && array.rank() > 1) {
+    std::string piece(size_t{1} << 16, '\0');  // a multiple of every type's size
+    FortranOrder order(array);
+    for (size_t left = array.bytes(); left > 0; left -= piece.size()) {
+      piece.resize(std::min(left, piece.size()));
+      read_exactly(file.get(), piece.data(), piece.size(), where);
+      order.put(piece);
+    }
+  } else {
+    read_exactly(file.get(), values, array.bytes(), where);
+  }
   char more;
   // Reading on to the end makes libzip compare the checksum.
   if (zip_fread(file.get(), &more, 1) != 0)
@@ -327,7 +344,7 @@ Array read_entry(zip_t* archive, const Entry& entry, const std::string& where) {
   if (header.dtype == DType::boolean)
     for (size_t i = 0; i < array.bytes(); i++)
       if (values[i] & ~1) fail("{}: holds a byte that is neither 0 nor 1, expected bool", where);
-  return header.fortran ? from_fortran(array) : array;
+  return array;
 }
 
 }  // namespace
@@ -351,7 +368,7 @@ void write_npy(const std::filesystem::path& path, const Array& array, FileSystem
 
 NamedArrays parse_npz(const std::shared_ptr<const MappedFile>& file, uint64_t limit) {
   const std::string& name = file->name();
-  if (limit == 0) limit = (uint64_t{32} << 20) + 20 * uint64_t{file->size()};
+  limit = unpacked_limit(file->size(), limit);
   if (file->size() < smallest_zip) fail("{}: has {} bytes, too few for a zip file", name, file->size());
   check_entry_count(*file);
   zip_error_t error;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -12,7 +13,9 @@
 #include "data/json.h"
 #include "data/llama2c.h"
 #include "data/npy.h"
+#include "data/packed.h"
 #include "data/safetensors.h"
+#include "data/table/table.h"
 #include "data/text.h"
 
 namespace intarsia {
@@ -129,6 +132,41 @@ void reset_peak_of_process() {
     std::fputs("5", file);
     std::fclose(file);
   }
+}
+
+// What a packed text unpacks to is never in memory as a whole.
+TEST(HostileMemory, APackedTableTakesWhatItHolds) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory would be counted";
+#endif
+  std::string text = "a\n";
+  while (text.size() < (size_t{64} << 20)) text += "                                        1,\n1,\n";
+  text.replace(0, 2, "a,b\n");
+  const Bytes file = MappedFile::of_memory("f", gzip(text));
+  text = {};
+  reset_peak_of_process();
+  const size_t before = peak_memory();
+  const Table table = parse_csv(file, {.limit = size_t{100} << 20});
+  EXPECT_GT(table.rows, 2'000'000);
+  EXPECT_LT(peak_memory() - before, static_cast<size_t>(table.rows) * 18 * 5 / 4 + (size_t{8} << 20));
+}
+
+TEST(HostileMemory, ATurnedArrayOfAnArchiveIsInMemoryOnce) {
+  const Folder folder;
+  const Array array = Array::zeros({3000, 500}, DType::f32);
+  write_npz(folder / "a", {{"a", array}});
+  std::string bytes = read_file(folder / "a");
+  bytes.replace(bytes.find("False"), 5, "True ");
+  const size_t start = bytes.find("\x93NUMPY"), length = 128 + array.bytes();
+  const auto sum = crc32(0, reinterpret_cast<const Bytef*>(bytes.data() + start), static_cast<uInt>(length));
+  std::memcpy(bytes.data() + 14, &sum, 4);
+  std::memcpy(bytes.data() + bytes.find("PK\1\2") + 16, &sum, 4);
+  const Bytes file = MappedFile::of_memory("f", bytes);
+  reset_peak_memory();
+  const size_t before = memory_use().current;
+  const NamedArrays arrays = parse_npz(file);
+  EXPECT_EQ(arrays.at("a").shape(), array.shape());
+  EXPECT_LE(memory_use().peak - before, array.bytes() + array.bytes() / 4 + 64);
 }
 
 // Files made to cost as much memory as they can, within the rules of their format.

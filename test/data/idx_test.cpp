@@ -1,29 +1,15 @@
 #include "data/idx.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include "data/folder.h"
 #include "data/gzip.h"
+#include "data/packed.h"
 
 namespace intarsia {
 namespace {
 
 using namespace std::string_literals;
-
-std::string gzip(std::string_view bytes) {
-  z_stream z{};
-  EXPECT_EQ(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string packed(deflateBound(&z, bytes.size()), '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = reinterpret_cast<Bytef*>(packed.data());
-  z.avail_out = static_cast<uInt>(packed.size());
-  EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
-  packed.resize(z.total_out);
-  deflateEnd(&z);
-  return packed;
-}
 
 Array parse(std::string_view bytes) { return parse_idx(MappedFile::of_memory("f", bytes)); }
 
@@ -61,17 +47,40 @@ TEST(Idx, NamesWhatIsWrong) {
   EXPECT_NE(text(gzip("\0\0\x08\1\xff\xff\xff\xff"s)).find("holds no more than"), std::string::npos);
 }
 
+// All of a text, by windows of which a quarter is used each time.
+std::string unpacked(std::string_view bytes, uint64_t limit = 1 << 20) {
+  TextWindow window(MappedFile::of_memory("f", bytes), limit);
+  std::string text;
+  do {
+    const size_t part = (window.text().size() + 3) / 4;
+    text += window.text().substr(0, part);
+    window.consume(part);
+  } while (window.more());
+  return text += window.text();
+}
+
 TEST(Gzip, MembersFollowEachOther) {
   const std::string two = gzip("one ") + gzip("two") + "\0\0\0"s;
-  EXPECT_EQ(unpacked(MappedFile::of_memory("f", two))->text(), "one two");
-  EXPECT_EQ(unpacked(MappedFile::of_memory("f", "plain"))->text(), "plain");
+  EXPECT_EQ(unpacked(two), "one two");
+  EXPECT_EQ(unpacked("plain"), "plain");
+  EXPECT_EQ(unpacked(gzip("")), "");
+}
+
+TEST(Gzip, AWindowMovesOverATextOfAnySize) {
+  std::string text;
+  for (int i = 0; i < 100000; i++) text += std::to_string(i) + "\n";
+  EXPECT_EQ(unpacked(gzip(text)), text);
+  EXPECT_EQ(unpacked(text), text);
+  TextWindow window(MappedFile::of_memory("f", gzip(std::string(size_t{20} << 20, 'x'))), 1 << 30);
+  EXPECT_EQ(error_of([&] {
+              while (window.more()) {}
+            }),
+            "f: a line takes more than 8388608 bytes, expected less in a packed text");
 }
 
 TEST(Gzip, RefusesDamageAndBombs) {
   std::string packed = gzip(shorts + std::string(10000, 'x'));
-  const auto text = [](const std::string& bytes) {
-    return error_of([&] { unpacked(MappedFile::of_memory("f", bytes)); });
-  };
+  const auto text = [](const std::string& bytes) { return error_of([&] { unpacked(bytes); }); };
   for (size_t length = 2; length < packed.size(); length++)
     ASSERT_EQ(text(packed.substr(0, length)), "f: cannot be unpacked: the file ends too early");
   packed[packed.size() - 6] = static_cast<char>(packed[packed.size() - 6] ^ 1);  // of the checksum

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/folder.h"
+#include "data/packed.h"
 
 namespace intarsia {
 namespace {
@@ -76,7 +77,38 @@ TEST(Image, RefusesPicturesThatAreLargerThanTheirLimit) {
   EXPECT_EQ(error_of([&] { parse(good, 0, 461); }),
             "f: a picture of 14 x 11 pixels and 3 channels, expected at most 461 bytes of pixels");
   EXPECT_NO_THROW(parse(good, 0, 462));
-  EXPECT_EQ(image_limit(100), (30u << 20) + 2000);
+  EXPECT_EQ(error_of([&] { parse(good, 4, 615); }),
+            "f: a picture of 14 x 11 pixels and 4 channels, expected at most 615 bytes of pixels");
+  EXPECT_NE(error_of([&] { parse(black_png(1 << 18, 200, 1), 0, 0); }).find("picture of 262144 x 200"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { parse(black_png((1 << 18) + 1, 1, 1)); }).find("no whole PNG"), std::string::npos);
+}
+
+TEST(Image, IsTurnedByAnOrientationThatFollowsThePixels) {
+  for (int orientation = 1; orientation <= 8; orientation++) {
+    std::string before = black_png(3, 2, orientation);
+    const size_t exif = before.find("eXIf") - 4, pixels = before.find("IDAT") - 4,
+                 end = before.find("IEND") - 4;
+    const std::string after = before.substr(0, exif) + before.substr(pixels, end - pixels) +
+                              before.substr(exif, pixels - exif) + before.substr(end);
+    const Shape expected = orientation < 5 ? Shape{2, 3, 3} : Shape{3, 2, 3};
+    EXPECT_EQ(parse(before).shape(), expected) << orientation;
+    EXPECT_EQ(parse(after).shape(), expected) << orientation;
+  }
+}
+
+// Turned, gray from colour, interlaced: in memory once, as the caller gets it.
+TEST(Image, TakesNoMoreMemoryThanItsPixels) {
+  const std::string bytes = black_png(2000, 1500, 6);
+  const auto file = MappedFile::of_memory("f", bytes);
+  for (const int channels : {0, 1, 4}) {
+    reset_peak_memory();
+    const size_t before = memory_use().current;
+    const Array image = parse_image(file, channels);
+    EXPECT_EQ(image.shape(), (Shape{2000, 1500, channels ? channels : 3}));
+    EXPECT_EQ(memory_use().peak, memory_use().current);
+    EXPECT_LE(memory_use().peak - before, image.bytes() + image.bytes() / 4 + 64);
+  }
 }
 
 TEST(Exif, DamagedBlocksTurnNothing) {

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "data/folder.h"
 #include "data/json.h"
+#include "data/packed.h"
 
 namespace intarsia {
 namespace {
@@ -115,7 +117,48 @@ TEST(JsonLines, NamesTheLine) {
   // Thousands of keys that each occur once would make a table of mostly nothing.
   std::string sparse;
   for (int i = 0; i < 5000; i++) sparse += "{\"" + std::to_string(i) + "\": 1}\n";
-  EXPECT_NE(error_of([&] { lines(sparse); }).find("more cells than a file of"), std::string::npos);
+  EXPECT_NE(error_of([&] { lines(sparse); }).find("the table would take more than"), std::string::npos);
+}
+
+TEST(Tables, MayTakeWhatTheCallerAllows) {
+  const std::string text = "a,b\n" + std::string(1000, '\n') + "1,two\n3,four\n";
+  EXPECT_EQ(csv(text, {.limit = 10000}).rows, 2);
+  EXPECT_EQ(error_of([&] { csv(text, {.limit = 3000}); }),
+            "f: the table would take more than 3000 bytes, the limit for a file of 1017");
+  const std::string packed = gzip(text);
+  EXPECT_NE(error_of([&] { csv(packed, {.limit = 1000}); }).find("unpacks to more than 1000"),
+            std::string::npos);
+}
+
+// Lines that lie across the ends of windows, and one that is longer than the first window.
+TEST(Tables, PackedOnesAreReadAsPlainOnes) {
+  std::string text = "name,\"the \"\"text\"\"\",n\r\n", objects;
+  for (int i = 0; i < 30000; i++) {
+    const std::string n = std::to_string(i);
+    text += "a" + n + ",\"x,\n" + n + "\"\"" + (i == 7 ? std::string(200000, 'y') : "") + "\"," + n + "\r\n";
+    objects += "{\"a\": " + n + ", \"b\": \"" + (i == 7 ? std::string(200000, 'y') : n) + "\"}\n";
+  }
+  const auto expect_same = [](const Table& plain, const Table& packed) {
+    ASSERT_EQ(plain.rows, 30000);
+    ASSERT_EQ(packed.rows, plain.rows);
+    ASSERT_EQ(packed.columns.size(), plain.columns.size());
+    for (size_t i = 0; i < plain.columns.size(); i++) {
+      EXPECT_EQ(packed.columns[i].name, plain.columns[i].name);
+      EXPECT_EQ(packed.columns[i].texts, plain.columns[i].texts);
+      const Array &a = plain.columns[i].values, &b = packed.columns[i].values;
+      ASSERT_EQ(a.bytes(), b.bytes());
+      EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0);
+    }
+  };
+  expect_same(csv(text), csv(gzip(text)));
+  expect_same(lines(objects), lines(gzip(objects)));
+}
+
+TEST(Csv, BlankLinesOfOneColumnWithoutAName) {
+  const Table table = csv("\n1\n\n3\n", {.header = false});
+  ASSERT_EQ(table.rows, 3);
+  EXPECT_EQ(table["1"].values.data<int64_t>()[2], 3);
+  EXPECT_TRUE(table["1"].missing.data<bool>()[1]);
 }
 
 TEST(Csv, ReadsRealTables) {

@@ -5,7 +5,7 @@
 
 #include <jerror.h>
 
-#include <cstring>
+#include <vector>
 
 #include "core/fail.h"
 #include "data/image/image.h"
@@ -34,19 +34,16 @@ class JpegReader {
   JpegReader(const JpegReader&) = delete;
   JpegReader& operator=(const JpegReader&) = delete;
 
-  RawImage read(uint64_t limit) {
+  Array read(int channels, uint64_t limit) {
     if (!read_header()) refuse();
-    RawImage image;
     // A progressive file needs its coefficients, 2 bytes each, beside the pixels.
     const uint64_t room = jpeg_has_multiple_scans(&jpeg_) ? limit / 3 : limit;
-    const bool inks = jpeg_.num_components == 4;
-    image.pixels =
-        allocate_image(file_.name(), jpeg_.image_height, jpeg_.image_width, jpeg_.num_components, room);
-    pixels_ = image.pixels.mutable_data<uint8_t>();
+    inks_ = jpeg_.num_components == 4;
+    canvas_ = Canvas(file_.name(), {jpeg_.image_height, jpeg_.image_width, inks_ ? 3 : jpeg_.num_components},
+                     orientation_, channels, room);
+    row_.resize(size_t{jpeg_.image_width} * static_cast<size_t>(jpeg_.num_components));
     if (!read_rows()) refuse();
-    if (inks) image.pixels = from_inks(image.pixels);
-    image.orientation = orientation_;
-    return image;
+    return canvas_.take();
   }
 
  private:
@@ -100,23 +97,25 @@ class JpegReader {
   bool read_rows() {
     if (setjmp(back_)) return false;
     jpeg_start_decompress(&jpeg_);
-    const size_t row_bytes = size_t{jpeg_.output_width} * static_cast<size_t>(jpeg_.output_components);
+    JSAMPROW row = row_.data();
     while (jpeg_.output_scanline < jpeg_.output_height) {
-      JSAMPROW row = pixels_ + jpeg_.output_scanline * row_bytes;
+      const int64_t y = jpeg_.output_scanline;
       jpeg_read_scanlines(&jpeg_, &row, 1);
+      if (inks_) colours_of_inks();
+      canvas_.put(y, row);
     }
     jpeg_finish_decompress(&jpeg_);
     return true;
   }
   // Adobe's programs, which all such files come from, store inks inverted: 255 is no ink.
-  Array from_inks(const Array& inks) const {
-    Array colour = Array::empty({inks.dim(0), inks.dim(1), 3}, DType::u8);
-    const auto* from = inks.data<uint8_t>();
-    auto* to = colour.mutable_data<uint8_t>();
+  void colours_of_inks() {
+    const uint8_t* from = row_.data();
+    uint8_t* to = row_.data();
     const auto paper = [&](uint8_t ink) { return jpeg_.saw_Adobe_marker ? ink : 255 - ink; };
-    for (int64_t i = inks.dim(0) * inks.dim(1); i > 0; i--, from += 4)
-      for (int c = 0; c < 3; c++) *to++ = static_cast<uint8_t>((paper(from[c]) * paper(from[3]) + 127) / 255);
-    return colour;
+    for (JDIMENSION x = 0; x < jpeg_.output_width; x++, from += 4) {
+      const int white = paper(from[3]);
+      for (int c = 0; c < 3; c++) *to++ = static_cast<uint8_t>((paper(from[c]) * white + 127) / 255);
+    }
   }
 
   const MappedFile& file_;
@@ -126,12 +125,16 @@ class JpegReader {
   std::jmp_buf back_;
   bool created_ = false;
   char what_[JMSG_LENGTH_MAX] = "";
-  uint8_t* pixels_ = nullptr;
+  bool inks_ = false;
   int orientation_ = 1;
+  Canvas canvas_;
+  std::vector<uint8_t> row_;
 };
 
 }  // namespace
 
-RawImage read_jpeg(const MappedFile& file, uint64_t limit) { return JpegReader(file).read(limit); }
+Array read_jpeg(const MappedFile& file, int channels, uint64_t limit) {
+  return JpegReader(file).read(channels, limit);
+}
 
 }  // namespace intarsia

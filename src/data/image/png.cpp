@@ -1,6 +1,5 @@
 #include <png.h>
 
-#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -12,6 +11,8 @@
 namespace intarsia {
 
 namespace {
+
+constexpr png_uint_32 longest_side = 1 << 18;  // libpng keeps some rows of up to 8 bytes a pixel
 
 // libpng is C: it cannot be left by an exception, so an error keeps its text and jumps back. Between setjmp
 // and the jump only this object changes, and nothing that has a destructor is made.
@@ -29,16 +30,17 @@ class PngReader {
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 
-  RawImage read(uint64_t limit) {
+  // `orientation`: as an earlier reading found it; 0: as the file says before its pixels.
+  Array read(int channels, uint64_t limit, int orientation = 0) {
     if (!read_header()) refuse();
-    RawImage image;
-    image.pixels = allocate_image(file_.name(), height_, width_, channels_, limit);
-    rows_.resize(height_);
-    auto* first = image.pixels.mutable_data<uint8_t>();
-    for (size_t y = 0; y < height_; y++) rows_[y] = first + y * width_ * static_cast<size_t>(channels_);
+    const int turn = orientation ? orientation : orientation_;
+    canvas_ = Canvas(file_.name(), {height_, width_, channels_}, turn, channels, limit);
+    row_.resize(width_ * static_cast<size_t>(channels_));
     if (!read_rows()) refuse();
-    image.orientation = orientation_;
-    return image;
+    if (orientation || orientation_ == turn) return canvas_.take();
+    // The orientation stood behind the pixels: once more, and turned.
+    canvas_ = Canvas();
+    return PngReader(file_).read(channels, limit, orientation_);
   }
 
  private:
@@ -62,26 +64,40 @@ class PngReader {
     png_set_read_fn(png_, this, on_read);
     png_set_chunk_malloc_max(png_, size_t{8} << 20);
     png_set_chunk_cache_max(png_, 256);
-    png_set_user_limits(png_, 0x7fffffff, 0x7fffffff);  // allocate_image() has a closer limit
+    png_set_user_limits(png_, longest_side, longest_side);
     png_read_info(png_, info_);
     png_set_expand(png_);
     png_set_scale_16(png_);
-    png_set_interlace_handling(png_);
+    passes_ = png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
     height_ = png_get_image_height(png_, info_);
     width_ = png_get_image_width(png_, info_);
     channels_ = png_get_channels(png_, info_);
+    find_orientation();
     return true;
   }
   bool read_rows() {
     if (setjmp(back_)) return false;
-    png_read_image(png_, rows_.data());
+    for (int pass = 0; pass < passes_; pass++) {
+      // Of an interlaced picture (Adam7) a pass has some rows and some columns.
+      const bool all = passes_ == 1;
+      const int64_t first = all ? 0 : PNG_PASS_START_COL(pass), step = all ? 1 : PNG_PASS_COL_OFFSET(pass);
+      for (size_t y = 0; y < height_; y++) {
+        png_read_row(png_, row_.data(), nullptr);
+        if (all || PNG_ROW_IN_INTERLACE_PASS(y, pass))
+          canvas_.put(static_cast<int64_t>(y), row_.data(), first, step);
+      }
+    }
     png_read_end(png_, info_);
+    find_orientation();
+    return true;
+  }
+
+  void find_orientation() {
     png_bytep exif = nullptr;
     png_uint_32 length = 0;
     if (png_get_eXIf_1(png_, info_, &length, &exif))
       orientation_ = exif_orientation({reinterpret_cast<const char*>(exif), length});
-    return true;
   }
 
   const MappedFile& file_;
@@ -90,12 +106,15 @@ class PngReader {
   std::jmp_buf back_;
   char what_[200] = "";
   size_t at_ = 0, height_ = 0, width_ = 0;
-  int channels_ = 0, orientation_ = 1;
-  std::vector<png_bytep> rows_;
+  int channels_ = 0, passes_ = 1, orientation_ = 1;
+  Canvas canvas_;
+  std::vector<uint8_t> row_;
 };
 
 }  // namespace
 
-RawImage read_png(const MappedFile& file, uint64_t limit) { return PngReader(file).read(limit); }
+Array read_png(const MappedFile& file, int channels, uint64_t limit) {
+  return PngReader(file).read(channels, limit);
+}
 
 }  // namespace intarsia

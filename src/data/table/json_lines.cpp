@@ -20,20 +20,22 @@ bool is_blank(std::string_view text) {
 
 // Calls use(row, object) for each line that is not blank; returns how many there were.
 template <class F>
-int64_t walk(const MappedFile& file, F&& use) {
-  std::string_view text = file.text();
+int64_t walk(const std::shared_ptr<const MappedFile>& file, uint64_t text_limit, F&& use) {
+  TextWindow window(file, text_limit);
   int64_t row = 0;
-  for (uint64_t line = 1; !text.empty(); line++) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view whole = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (is_blank(whole)) continue;
-    const std::string where = fmt::format("{}: line {}", file.name(), line);
-    const Json value = parse_json(whole, where);
-    if (!value.is_object()) fail("{}: is {}, expected an object", where, value.type_name());
-    use(row++, value);
+  for (uint64_t line = 1;; line++) {
+    size_t end = window.text().find('\n');
+    while (end == std::string_view::npos && window.more()) end = window.text().find('\n');
+    const std::string_view whole = window.text().substr(0, end);
+    if (!is_blank(whole)) {
+      const std::string where = fmt::format("{}: line {}", file->name(), line);
+      const Json value = parse_json(whole, where);
+      if (!value.is_object()) fail("{}: is {}, expected an object", where, value.type_name());
+      use(row++, value);
+    }
+    if (end == std::string_view::npos) return row;
+    window.consume(end + 1);
   }
-  return row;
 }
 
 Cell cell_of(const Json& value) {
@@ -52,24 +54,23 @@ Cell cell_of(const Json& value) {
 
 }  // namespace
 
-Table parse_json_lines(const std::shared_ptr<const MappedFile>& packed) {
-  const std::shared_ptr<const MappedFile> file = unpacked(packed);
+Table parse_json_lines(const std::shared_ptr<const MappedFile>& file, uint64_t limit) {
+  TableBudget budget(*file, limit);
   std::vector<ColumnBuilder> columns;
   std::map<std::string, size_t, std::less<>> places;
   Table table;
-  table.rows = walk(*file, [&](int64_t, const Json& object) {
+  table.rows = walk(file, budget.text_limit(), [&](int64_t, const Json& object) {
     for (const auto& [key, value] : object.items()) {
       const auto [place, fresh] = places.try_emplace(key, columns.size());
       if (fresh) {
         if (columns.size() == most_columns) fail("{}: has more than {} keys", file->name(), most_columns);
-        columns.emplace_back(key);
+        columns.emplace_back(key, budget);
       }
       columns[place->second].see(cell_of(value));
     }
   });
-  check_cells(table.rows, columns.size(), packed->size(), file->name());
   for (ColumnBuilder& column : columns) column.allocate(table.rows);
-  walk(*file, [&](int64_t row, const Json& object) {
+  walk(file, budget.text_limit(), [&](int64_t row, const Json& object) {
     for (const auto& [key, value] : object.items()) {
       ColumnBuilder& column = columns[places.find(key)->second];
       const Cell cell = cell_of(value);
@@ -83,6 +84,8 @@ Table parse_json_lines(const std::shared_ptr<const MappedFile>& packed) {
   return table;
 }
 
-Table read_json_lines(const std::filesystem::path& path) { return read_mapped(path, parse_json_lines); }
+Table read_json_lines(const std::filesystem::path& path, uint64_t limit) {
+  return read_mapped(path, [&](const auto& file) { return parse_json_lines(file, limit); });
+}
 
 }  // namespace intarsia
