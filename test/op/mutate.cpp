@@ -156,7 +156,10 @@ bool walk_fails(const Operation& op, Mutation& mutation) {
   const bool before = GTEST_FLAG_GET(throw_on_failure);
   GTEST_FLAG_SET(throw_on_failure, true);
   try {
-    Walk walk([&](Case& c) { mutation.wrap(c); });
+    Walk walk([&](Case c) {
+      mutation.wrap(c);
+      check_case(c);
+    });
     op.cases(walk);
   } catch (const std::exception&) {}
   GTEST_FLAG_SET(throw_on_failure, before);

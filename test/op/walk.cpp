@@ -37,33 +37,8 @@ double distance(const Values& a, const Values& b) {
   return scale > 0 ? top / scale : top;
 }
 
-struct Outcome {
-  Array y;
-  std::vector<Array> gradients;  // empty where the input takes none
-};
-
 // The weights of the scalar sum(y * r) whose gradient is taken: fixed numbers of mixed sign.
 double weight_at(size_t i) { return std::sin(1.7 * static_cast<double>(i) + 0.3); }
-
-Outcome run(const Case& c, const std::vector<Array>& inputs) {
-  std::vector<Tensor> x;
-  std::vector<Tensor> leaves;
-  for (size_t i = 0; i < inputs.size(); i++) {
-    x.push_back(c.smooth[i] ? parameter(inputs[i]) : Tensor(inputs[i]));
-    if (c.smooth[i]) leaves.push_back(x.back());
-  }
-  const Tensor y = c.op(x);
-  Outcome out{y.array(), {}};
-  if (leaves.empty()) return out;
-  Values r(static_cast<size_t>(y.array().size()));
-  for (size_t i = 0; i < r.size(); i++) r[i] = weight_at(i);
-  backward(sum(y * Tensor(as_array(r, y.shape(), y.dtype()))));
-  for (size_t i = 0; i < x.size(); i++) {
-    out.gradients.push_back(c.smooth[i] ? x[i].gradient() : Array());
-    if (c.smooth[i] && !out.gradients.back()) out.gradients.back() = Array::zeros(x[i].shape(), x[i].dtype());
-  }
-  return out;
-}
 
 double weighted_sum(const Values& y) {
   double s = 0;
@@ -148,6 +123,32 @@ Slopes along_a_direction(const Case& c, const std::vector<Values>& at, size_t i,
 
 }  // namespace
 
+Outcome run(const Case& c, const std::vector<Array>& inputs) {
+  std::vector<Tensor> x;
+  std::vector<Tensor> leaves;
+  for (size_t i = 0; i < inputs.size(); i++) {
+    x.push_back(c.smooth[i] ? parameter(inputs[i]) : Tensor(inputs[i]));
+    if (c.smooth[i]) leaves.push_back(x.back());
+  }
+  const Tensor y = c.op(x);
+  Outcome out{y.array(), {}};
+  if (leaves.empty()) return out;
+  Values r(static_cast<size_t>(y.array().size()));
+  for (size_t i = 0; i < r.size(); i++) r[i] = weight_at(i);
+  backward(sum(y * Tensor(as_array(r, y.shape(), y.dtype()))));
+  for (size_t i = 0; i < x.size(); i++) {
+    out.gradients.push_back(c.smooth[i] ? x[i].gradient() : Array());
+    if (c.smooth[i] && !out.gradients.back()) out.gradients.back() = Array::zeros(x[i].shape(), x[i].dtype());
+  }
+  return out;
+}
+
+std::vector<Array> inputs_as(const Case& c, DType dtype) {
+  std::vector<Array> inputs;
+  for (const Array& x : c.inputs) inputs.push_back(is_float(x.dtype()) ? kernel::cast(x, dtype) : x);
+  return inputs;
+}
+
 Array Walk::normal(const Shape& shape) {
   return kernel::cast(intarsia::normal(shape, 1, 11, stream_++), DType::f64);
 }
@@ -162,8 +163,7 @@ Array Walk::integers(const Shape& shape, int64_t bound) {
   return x;
 }
 
-void Walk::check(Case c) {
-  if (prepare_) prepare_(c);
+void check_case(const Case& c) {
   SCOPED_TRACE(c.name);
   std::vector<Values> values;
   for (const Array& x : c.inputs) values.push_back(as_values(x));
@@ -201,12 +201,11 @@ void Walk::check(Case c) {
     for (DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
       if (!c.same_type && dtype != DType::f64 && dtype != DType::f32) continue;
       SCOPED_TRACE(std::string(rung->name) + " " + info(dtype).name);
-      std::vector<Array> rounded, views;
-      std::vector<Array> wide;
-      for (const Array& x : c.inputs) {
-        rounded.push_back(is_float(x.dtype()) ? kernel::cast(x, dtype) : x);
-        views.push_back(strided(rounded.back()));
-        wide.push_back(is_float(x.dtype()) ? kernel::cast(rounded.back(), DType::f64) : x);
+      const std::vector<Array> rounded = inputs_as(c, dtype);
+      std::vector<Array> views, wide;
+      for (const Array& x : rounded) {
+        views.push_back(strided(x));
+        wide.push_back(is_float(x.dtype()) ? kernel::cast(x, DType::f64) : x);
       }
       const Outcome reference = run(c, wide);
       set_thread_count(1);
@@ -219,8 +218,11 @@ void Walk::check(Case c) {
               << "gradient " << i;
         }
       expect_same(one, run(c, views), "strided views");
-      set_thread_count(2);
-      expect_same(one, run(c, rounded), "two threads");
+      expect_same(one, run(c, rounded), "a second run");
+      for (const int threads : {2, 3}) {
+        set_thread_count(threads);
+        expect_same(one, run(c, rounded), std::to_string(threads) + " threads");
+      }
     }
   }
 }

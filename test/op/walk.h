@@ -5,7 +5,7 @@
 //   - on every rung this cpu has and for f32, bf16 and f16: value and gradients against f64 on the rounded
 //   inputs;
 //   - strided views of the inputs: the same bits as contiguous ones;
-//   - 1 and 2 threads: the same bits.
+//   - 1, 2 and 3 threads, and a second run: the same bits.
 #pragma once
 #include <functional>
 #include <string>
@@ -28,12 +28,23 @@ struct Case {
   bool same_type = true;  // bf16 and f16 are walked too
 };
 
+// What an operation gives for a case: its value, and the gradients of a fixed weighted sum of it.
+struct Outcome {
+  Array y;
+  std::vector<Array> gradients;  // empty where the input takes none
+};
+Outcome run(const Case& c, const std::vector<Array>& inputs);
+// The inputs of a case, floats rounded to a type.
+std::vector<Array> inputs_as(const Case& c, DType dtype);
+
+// Runs all checks of a case; failures are GoogleTest failures that name it.
+void check_case(const Case& c);
+
 class Walk {
  public:
-  // `prepare` may change a case before it is checked.
-  explicit Walk(std::function<void(Case&)> prepare = {}) : prepare_(std::move(prepare)) {}
-  // Runs all checks of a case; failures are GoogleTest failures that name it.
-  void check(Case c);
+  // `use` gets each case.
+  explicit Walk(std::function<void(Case)> use = check_case) : use_(std::move(use)) {}
+  void check(Case c) { use_(std::move(c)); }
   // Values drawn from N(0, 1), or uniform in [low, high), as f64; another array at each call.
   Array normal(const Shape& shape);
   Array uniform(const Shape& shape, double low, double high);
@@ -41,7 +52,7 @@ class Walk {
 
  private:
   uint64_t stream_ = 0;
-  std::function<void(Case&)> prepare_;
+  std::function<void(Case)> use_;
 };
 
 struct Operation {
