@@ -46,7 +46,7 @@ struct ModelMaker {
 
 PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
     : name_(parts.name), components_(parts.components), pipeline_(parts.pipeline) {
-  if (!pipeline_) pipeline_ = std::make_shared<const Pipeline>(read_components(components_, name_));
+  if (!pipeline_) pipeline_ = std::make_shared<const TextPipeline>(read_components(components_, name_));
   const int32_t count = parts.pieces.size();
   const std::vector<bool> plain = plain_tokens(parts);
   vocabulary_ = {std::move(parts.pieces), std::move(parts.in_vocabulary)};

@@ -26,7 +26,7 @@ struct Components {
 };
 
 // What the components say.
-struct Pipeline {
+struct TextPipeline {
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   PieceDecoder decoder;
@@ -34,7 +34,7 @@ struct Pipeline {
   std::vector<std::string> before, after;  // special tokens that the post-processor puts around a text
 };
 // `name` stands before error messages. A component that isn't known is an error that names it.
-Pipeline read_components(const Components& components, std::string_view name);
+TextPipeline read_components(const Components& components, std::string_view name);
 
 using ModelParts = std::variant<BpeParts, WordPieceParts, WordLevelParts, UnigramParts, LongestMatchParts>;
 
@@ -48,7 +48,7 @@ struct TokenizerParts {
   ModelParts model;
   Components components;
   // Instead of what the components say, where they cannot say it exactly.
-  std::shared_ptr<const Pipeline> pipeline;
+  std::shared_ptr<const TextPipeline> pipeline;
 };
 
 // For each id whether it may come out of plain text: what the model's vocabulary holds, but special tokens.
@@ -86,7 +86,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::vector<AddedToken> added_;
   std::vector<bool> special_;
   Components components_;
-  std::shared_ptr<const Pipeline> pipeline_;
+  std::shared_ptr<const TextPipeline> pipeline_;
   AddedTokens raw_added_, normalized_added_;
   std::unique_ptr<const SegmentationModel> model_;
 };

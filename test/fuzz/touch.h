@@ -30,20 +30,21 @@ inline unsigned touch(const NamedArrays& arrays) {
   for (const auto& [name, array] : arrays) sum += touch(array);
   return sum;
 }
-inline unsigned touch(const Table& table) {
-  unsigned sum = 0;
-  for (const Column& column : table.columns) {
-    sum += touch(column.values) + touch(column.missing);
-    for (const std::string& text : column.texts) sum += static_cast<unsigned>(text.size());
-  }
-  return sum;
-}
-
 // Ends the run where something that must hold does not.
 inline void require(bool holds, const char* what) {
   if (holds) return;
   std::fprintf(stderr, "fuzz: %s\n", what);
   std::abort();
+}
+
+inline unsigned touch(const Table& table) {
+  unsigned sum = 0;
+  for (const Column& column : table.columns) {
+    require(table[column.name].name == column.name, "a column that is not found");
+    sum += touch(column.values) + touch(column.missing);
+    for (const std::string& text : column.texts) sum += static_cast<unsigned>(text.size());
+  }
+  return sum;
 }
 
 template <class F>

@@ -175,15 +175,6 @@ TEST(Readme, LibraryBlocksAreLinesOfTheExamples) {
   EXPECT_GE(seen, 1);
 }
 
-TEST(Readme, PicturesAndFilesThatItNamesExist) {
-  static const std::regex link(R"(\]\(([^)#:]+)[^):]*\)|src="([^":]+)\")");
-  const std::string text = house::text_of("README.md");
-  for (std::sregex_iterator i(text.begin(), text.end(), link), end; i != end; ++i) {
-    const std::string file = (*i)[1].matched ? (*i)[1].str() : (*i)[2].str();
-    EXPECT_TRUE(fs::exists(house::root() / file)) << "README.md names " << file;
-  }
-}
-
 TEST(ReadmeRules, OnlyTimesAreChanged) {
   EXPECT_EQ(shortened("build/intarsia train book.txt --minutes 5"),
             "build/intarsia train book.txt --minutes 0.05");

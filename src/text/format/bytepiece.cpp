@@ -56,7 +56,7 @@ std::shared_ptr<Tokenizer> make_bytepiece(std::vector<std::pair<std::string, int
     model.counts.push_back(count);
   }
   parts.model = std::move(model);
-  auto pipeline = std::make_shared<Pipeline>();
+  auto pipeline = std::make_shared<TextPipeline>();
   pipeline->normalizer.add([](const std::string& text) { return to_nfc(text); });
   pipeline->pre_tokenizer.add(line_splitter());
   parts.pipeline = std::move(pipeline);

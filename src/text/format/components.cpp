@@ -194,7 +194,7 @@ std::pair<std::string, PreTokenizer::Where> read_metaspace(const Component& at) 
   fail("{}: prepend_scheme {} is not known; known are always, first and never", at.place, quote(scheme));
 }
 
-void read_pre_tokenizer(const Component& at, Pipeline& out) {
+void read_pre_tokenizer(const Component& at, TextPipeline& out) {
   if (at.json.is_null()) return;
   PreTokenizer& steps = out.pre_tokenizer;
   const std::string type = at.type();
@@ -241,7 +241,7 @@ void read_pre_tokenizer(const Component& at, Pipeline& out) {
 }
 
 // Post-processors add special tokens, which encode() leaves to its caller: they are noted.
-void read_post_processor(const Component& at, Pipeline& out) {
+void read_post_processor(const Component& at, TextPipeline& out) {
   if (at.json.is_null()) return;
   const std::string type = at.type();
   if (type == "ByteLevel") return;
@@ -316,8 +316,8 @@ void read_decoder(const Component& at, PieceDecoder& out, bool& fused) {
 
 }  // namespace
 
-Pipeline read_components(const Components& components, std::string_view name) {
-  Pipeline pipeline;
+TextPipeline read_components(const Components& components, std::string_view name) {
+  TextPipeline pipeline;
   const auto parse = [&](const std::string& text, const char* what, auto&& read) {
     const std::string place = fmt::format("{}: {}", name, what);
     const Json json = parse_json(text, place);

@@ -112,8 +112,8 @@ Components components_of(const ModelFile& model) {
   return components;
 }
 
-std::shared_ptr<const Pipeline> pipeline_of(ModelFile& model, bool cut) {
-  auto pipeline = std::make_shared<Pipeline>();
+std::shared_ptr<const TextPipeline> pipeline_of(ModelFile& model, bool cut) {
+  auto pipeline = std::make_shared<TextPipeline>();
   pipeline->normalizer.add(sentencepiece_step(model.rules));
   if (cut) pipeline->pre_tokenizer.add(mark_splitter(std::string(space_mark)));
   PieceDecoder& decoder = pipeline->decoder;

@@ -234,7 +234,7 @@ std::shared_ptr<Tokenizer> make_rwkv(const std::vector<std::string>& tokens, std
            id);
   }
   parts.model = LongestMatchParts();
-  parts.pipeline = std::make_shared<const Pipeline>();
+  parts.pipeline = std::make_shared<const TextPipeline>();
   auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
   // Id 0 has no text and stands for the end.
   if (tokenizer->size() > 0 && tokenizer->piece(0).empty()) {

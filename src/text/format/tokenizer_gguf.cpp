@@ -227,7 +227,7 @@ void read_unigram(const Gguf& file, TokenizerParts& parts) {
   rules.map = std::make_shared<const CharactersMap>(bytes, parts.name);
   rules.add_dummy_prefix = file.boolean("tokenizer.ggml.add_space_prefix", true);
   rules.remove_extra_whitespaces = file.boolean("tokenizer.ggml.remove_extra_whitespaces", false);
-  auto pipeline = std::make_shared<Pipeline>();
+  auto pipeline = std::make_shared<TextPipeline>();
   pipeline->normalizer.add(sentencepiece_step(rules));
   pipeline->decoder.prefixed = rules.add_dummy_prefix;
   pipeline->decoder.strip_all = rules.remove_extra_whitespaces;

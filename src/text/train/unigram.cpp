@@ -333,7 +333,7 @@ std::shared_ptr<Tokenizer> train_unigram(const TextStream& next, int32_t vocabul
       R"({"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true})";
   parts.components.decoder =
       R"({"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true})";
-  const Pipeline pipeline = read_components(parts.components, parts.name);
+  const TextPipeline pipeline = read_components(parts.components, parts.name);
   Trainer trainer(count_words(next, [&](std::string_view chunk, const auto& word) {
     const std::string normal = pipeline.normalizer(chunk);
     pipeline.pre_tokenizer.for_each_word(normal, [&](std::string_view found) {

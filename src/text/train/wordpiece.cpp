@@ -21,7 +21,7 @@ std::shared_ptr<Tokenizer> train_wordpiece(const TextStream& next, int32_t vocab
   parts.components.pre_tokenizer = R"({"type":"BertPreTokenizer"})";
   parts.components.post_processor = R"({"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]})";
   parts.components.decoder = R"({"type":"WordPiece","prefix":"##","cleanup":true})";
-  const Pipeline pipeline = read_components(parts.components, parts.name);
+  const TextPipeline pipeline = read_components(parts.components, parts.name);
   const WordCounts words = count_words(next, [&](std::string_view chunk, const auto& word) {
     const std::string normal = pipeline.normalizer(chunk);
     pipeline.pre_tokenizer.for_each_word(normal, [&](std::string_view found) {

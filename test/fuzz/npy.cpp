@@ -1,9 +1,0 @@
-#include "data/npy.h"
-
-#include "touch.h"
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace intarsia;
-  fuzz::run(data, size, [](const auto& file) { return fuzz::touch(parse_npy(file)); });
-  return 0;
-}
