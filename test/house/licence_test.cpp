@@ -21,7 +21,7 @@ struct Row {
 
 // By the package.
 std::map<std::string, Row> rows() {
-  static const std::regex line(R"(\n\| [^|\n]+ \| X);
+  static const std::regex line(R"(\n\| [^|\n]+ \| ([a-z0-9.+-]+) \| ([^|\n]+) \| ([^|\n]+) \|)");
   const std::string text = house::text_of("docs/licences.md");
   std::map<std::string, Row> found;
   // Rows share the ends of their lines, so each search starts at the end of the one before.
