@@ -48,7 +48,8 @@ struct Weight {
   double deviation;         // of the initial normal distribution; 0: zeros; negative: ones
   bool transposed = false;  // Hugging Face's files hold [in, out]; the model and GGUF have [out, in]
   int64_t rotary_heads =
-      0;  // not 0: rows are this many heads, whose halves GGUF and llama2.c keep as neighbours
+      0;               // not 0: rows are this many heads, whose halves GGUF and llama2.c keep as neighbours
+  bool table = false;  // one row a token id or position: embeddings and what shares them
 };
 
 class Model {

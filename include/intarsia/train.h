@@ -37,20 +37,34 @@ struct Recipe {
   } model;
   struct Optimizer {
     std::string kind = "adamw";
-    double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, momentum = 0.9,
-           clip = 1;
+    double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, momentum = 0.9;
+    bool nesterov = false;
+    std::string decay_on = "matrices", decay_scale = "rate";
+    double clip = 1;
   } optimizer;
   struct Schedule {
     std::string kind = "cosine";
     int64_t warm_up = 100;
     double final_share = 0.1, decay_share = 0.2;
+    int64_t cycle = 100;
+    double cycle_growth = 2;
   } schedule;
+  struct Average {
+    std::string kind = "none";
+    double decay = 0.999, start_share = 0.75;
+  } average;
   struct Training {
     int64_t steps = 1000, batch = 16, accumulation = 1, seed = 1337;
     std::string compute = "f32", recompute = "none";
     int64_t log_every = 10;
     std::string out;
   } training;
+  struct Precision {
+    bool masters = true;
+    std::string rounding = "nearest";
+    double loss_scale = 65536;
+    int64_t growth_interval = 2000;
+  } precision;
   struct Evaluation {
     int64_t every = 250, batches = 0;
   } evaluation;

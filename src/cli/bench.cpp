@@ -162,14 +162,19 @@ Item adamw_item(int64_t n, int64_t tensors) {
   return {fmt::format("adamw f32 {} in {}", format_short(static_cast<double>(n)), tensors),
           {{"name", "adamw"}, {"n", n}, {"tensors", tensors}},
           [=]() -> Call {
-            auto group = std::make_shared<std::vector<kernel::AdamWTensors>>();
+            auto group = std::make_shared<std::vector<kernel::UpdateTensors>>();
             for (int64_t i = 0; i < tensors; i++) {
               const Shape shape{n / tensors};
-              group->push_back({random_array(shape, DType::f32), random_array(shape, DType::f32, 1),
-                                Array::zeros(shape), Array::zeros(shape), Array()});
+              group->push_back({random_array(shape, DType::f32),
+                                random_array(shape, DType::f32, 1),
+                                {Array::zeros(shape), Array::zeros(shape)},
+                                Array()});
             }
             return [group, step = int64_t{0}]() mutable {
-              kernel::adamw(*group, {1e-3, 0.9, 0.95, 1e-8, 0.1, 1, ++step});
+              kernel::UpdateStep s{.learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
+              s.decay = 1e-4;
+              s.step = ++step;
+              kernel::update(kernel::UpdateRule::adamw, *group, s);
             };
           },
           4.0 * 7 * static_cast<double>(n),

@@ -9,6 +9,7 @@
 #include "intarsia/array.h"
 #include "intarsia/pointwise_kernel.h"
 #include "kernel/formula.h"
+#include "kernel/update.h"
 
 namespace intarsia::kernel {
 
@@ -179,19 +180,24 @@ Array ctc(const Array& log_p, const Array& targets, const Array& steps, const Ar
 
 // ---- optimizers: several tensors in one pass; fixed order
 double sum_of_squares(std::span<const Array> x);  // f64 result
-struct AdamWStep {  // decoupled decay (Loshchilov & Hutter 2019), bias-corrected, PyTorch's order of
-                    // operations
-  double learning_rate, beta1, beta2, eps, weight_decay, scale;  // scale multiplies the gradient (clipping)
-  int64_t step;                                                  // from 1
+// One step of a rule (update_rules.inl) on each of several tensors, every element read and written once.
+struct UpdateTensors {
+  Array weight;                      // f32, f64 or bf16
+  Array gradient;                    // of the weight's size; f64 for f64, else f32
+  Array states[most_update_states];  // as the gradient; as many as the rule has
+  Array copy;                        // bf16 or f16, refreshed from f32 weights; or empty
+  uint64_t index = 0;                // of its first element among all that are rounded at random
 };
-struct AdamWTensors {
-  Array weight, gradient, m, v, shadow;
-};  // f32; shadow: bf16 copy refreshed in the pass, or empty
-void adamw(std::span<AdamWTensors> tensors, const AdamWStep&);
-struct SgdStep {
-  double learning_rate, momentum, weight_decay, scale;
-  bool first;
+struct UpdateStep {
+  double learning_rate = 0, beta1 = 0, beta2 = 0, eps = 0, momentum = 0;
+  double decay =
+      0;  // coupled rules and lamb: added to the gradient times the weight; else: share of the weight lost
+  double scale = 1;  // multiplies the gradient first (clipping)
+  bool nesterov = false;
+  int64_t step = 1;         // from 1
+  bool stochastic = false;  // rounding of bf16 weights, by seed, step and index
+  uint64_t seed = 0;
 };
-void sgd(std::span<AdamWTensors> tensors, const SgdStep&);  // m is the momentum buffer
+void update(UpdateRule, std::span<UpdateTensors> tensors, const UpdateStep&);
 
 }  // namespace intarsia::kernel

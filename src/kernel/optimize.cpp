@@ -13,12 +13,12 @@ namespace {
 // Splits the elements of all tensors over the threads: f(tensor, begin, end). For kernels that are
 // elementwise.
 template <class F>
-void each_range(std::span<AdamWTensors> tensors, F f) {
+void each_range(std::span<UpdateTensors> tensors, F f) {
   int64_t total = 0;
-  for (const AdamWTensors& t : tensors) total += t.weight.size();
+  for (const UpdateTensors& t : tensors) total += t.weight.size();
   parallel_for(total, thread_grain, [&](int64_t begin, int64_t end) {
     int64_t first = 0;
-    for (AdamWTensors& t : tensors) {
+    for (UpdateTensors& t : tensors) {
       const int64_t n = t.weight.size(), from = std::max(begin - first, int64_t{0}),
                     to = std::min(end - first, n);
       if (from < to) f(t, from, to - from);
@@ -28,24 +28,43 @@ void each_range(std::span<AdamWTensors> tensors, F f) {
   });
 }
 
-void check(AdamWTensors& t, bool second, const char* op) {
-  auto fits = [&](const Array& a, DType dtype) {
+void check(UpdateRule rule, UpdateTensors& t) {
+  const DType type = t.weight.dtype(), wide = type == DType::f64 ? DType::f64 : DType::f32;
+  const auto fits = [&](const Array& a, DType dtype) {
     return a.dtype() == dtype && a.contiguous() && a.size() == t.weight.size();
   };
-  if (!fits(t.weight, DType::f32) || !fits(t.gradient, DType::f32) || (t.m && !fits(t.m, DType::f32)) ||
-      (second && (!t.m || !fits(t.v, DType::f32))) || (t.shadow && !fits(t.shadow, DType::bf16)))
-    fail("{}: weight {} with gradient {}: expected f32, contiguous, of equal size", op,
-         t.weight.shape().text(), t.gradient.shape().text());
+  bool fit = type == DType::f32 || type == DType::f64 || type == DType::bf16;
+  fit = fit && fits(t.weight, type) && fits(t.gradient, wide);
+  for (int i = 0; i < info(rule).states; i++) fit = fit && fits(t.states[i], wide);
+  if (t.copy) fit = fit && type == DType::f32 && (fits(t.copy, DType::bf16) || fits(t.copy, DType::f16));
+  if (!fit)
+    fail(
+        "{}: weight {} {} with gradient {} {}: expected contiguous arrays of equal size and of one type, "
+        "bf16 "
+        "weights with f32",
+        info(rule).name, info(type).name, t.weight.shape().text(), info(t.gradient.dtype()).name,
+        t.gradient.shape().text());
   // Once here, so that the threads need not raise the versions.
-  t.weight.raw_mutable();
-  if (t.m) t.m.raw_mutable();
-  if (t.v) t.v.raw_mutable();
-  if (t.shadow) t.shadow.raw_mutable();
+  if (info(rule).decay == UpdateDecay::direction)
+    t.gradient.raw_mutable();
+  else
+    t.weight.raw_mutable();
+  for (int i = 0; i < info(rule).states; i++) t.states[i].raw_mutable();
+  if (t.copy) t.copy.raw_mutable();
 }
 
-template <class T>
-T* writable(const Array& x, int64_t offset) {
-  return x ? static_cast<T*>(const_cast<void*>(x.raw())) + offset : nullptr;
+void* writable(const Array& x, int64_t offset) {
+  return x ? address(const_cast<void*>(x.raw()), x.dtype(), offset) : nullptr;
+}
+
+UpdateType type_of(const Array& weight) {
+  if (weight.dtype() == DType::f32) return UpdateType::f32;
+  return weight.dtype() == DType::f64 ? UpdateType::f64 : UpdateType::bf16;
+}
+
+UpdateCopy copy_of(const Array& copy) {
+  if (!copy) return UpdateCopy::none;
+  return copy.dtype() == DType::bf16 ? UpdateCopy::bf16 : UpdateCopy::f16;
 }
 
 }  // namespace
@@ -77,31 +96,36 @@ double sum_of_squares(std::span<const Array> tensors) {
   return total;
 }
 
-void adamw(std::span<AdamWTensors> tensors, const AdamWStep& s) {
-  for (AdamWTensors& t : tensors) check(t, true, "adamw");
+void update(UpdateRule rule, std::span<UpdateTensors> tensors, const UpdateStep& s) {
+  for (UpdateTensors& t : tensors) check(rule, t);
   const double step = static_cast<double>(s.step);
-  AdamWFactors f{};
-  f.scale = static_cast<float>(s.scale);
-  f.keep = static_cast<float>(1 - s.learning_rate * s.weight_decay);
-  f.rest1 = static_cast<float>(1 - s.beta1);
-  f.beta2 = static_cast<float>(s.beta2);
-  f.rest2 = static_cast<float>(1 - s.beta2);
-  f.rate = static_cast<float>(s.learning_rate / (1 - std::pow(s.beta1, step)));
-  f.inverse_root = static_cast<float>(1 / std::sqrt(1 - std::pow(s.beta2, step)));
-  f.eps = static_cast<float>(s.eps);
-  each_range(tensors, [&](const AdamWTensors& t, int64_t i, int64_t n) {
-    table().rows.adamw(writable<float>(t.weight, i), writable<float>(t.gradient, i), writable<float>(t.m, i),
-                       writable<float>(t.v, i), writable<uint16_t>(t.shadow, i), n, f);
-  });
-}
-
-void sgd(std::span<AdamWTensors> tensors, const SgdStep& s) {
-  for (AdamWTensors& t : tensors) check(t, false, "sgd");
-  const SgdFactors f{static_cast<float>(s.scale), static_cast<float>(s.weight_decay),
-                     static_cast<float>(s.momentum), static_cast<float>(s.learning_rate), s.first};
-  each_range(tensors, [&](const AdamWTensors& t, int64_t i, int64_t n) {
-    table().rows.sgd(writable<float>(t.weight, i), writable<float>(t.gradient, i), writable<float>(t.m, i),
-                     writable<uint16_t>(t.shadow, i), n, f);
+  UpdateFactors f{};
+  f.scale = s.scale;
+  f.rate = s.learning_rate;
+  f.beta1 = s.beta1;
+  f.rest1 = 1 - s.beta1;
+  f.beta2 = s.beta2;
+  f.rest2 = 1 - s.beta2;
+  f.eps = s.eps;
+  f.momentum = s.momentum;
+  f.rest_momentum = 1 - s.momentum;
+  f.decay = s.decay;
+  f.keep = 1 - s.decay;
+  f.correction = 1 / (1 - std::pow(s.beta1, step));
+  f.corrected_rate = s.learning_rate * f.correction;
+  f.inverse_root = 1 / std::sqrt(1 - std::pow(s.beta2, step));
+  f.nesterov = s.nesterov;
+  f.stochastic = s.stochastic;
+  f.seed = s.seed;
+  f.stream = static_cast<uint64_t>(s.step);
+  each_range(tensors, [&](const UpdateTensors& t, int64_t i, int64_t n) {
+    UpdateFactors here = f;
+    here.index = t.index + static_cast<uint64_t>(i);
+    void* states[most_update_states] = {};
+    for (int k = 0; k < info(rule).states; k++) states[k] = writable(t.states[k], i);
+    table().rows.update[static_cast<int>(rule)][static_cast<int>(type_of(t.weight))](
+        writable(t.weight, i), writable(t.gradient, i), states, writable(t.copy, i), copy_of(t.copy), n,
+        here);
   });
 }
 

@@ -5,19 +5,12 @@
 #pragma once
 #include <cstdint>
 
+#include "kernel/update.h"
+
 namespace intarsia::kernel {
 
 inline constexpr int floats = 4, plains = 12;
 
-// What an element's AdamW step needs, worked out once a step in double: keep = 1 - learning rate * decay,
-// rest = 1 - beta, rate = learning rate / (1 - beta1^step), inverse_root = 1 / sqrt(1 - beta2^step).
-struct AdamWFactors {
-  float scale, keep, rest1, beta2, rest2, rate, inverse_root, eps;
-};
-struct SgdFactors {
-  float scale, weight_decay, momentum, rate;
-  bool first;
-};
 // The bits of element i are word 0 of philox(seed, stream, index + i); it is kept if they are below
 // `threshold`.
 struct DropoutFactors {
@@ -70,9 +63,9 @@ struct RowSlots {
   void (*accumulate[floats])(void* into, const void* wide, int64_t n);  // into += x
 
   void (*dropout[floats])(const void* x, void* y, int64_t n, const DropoutFactors& factors);
-  void (*adamw)(float* w, const float* g, float* m, float* v, uint16_t* shadow, int64_t n,
-                const AdamWFactors& factors);
-  void (*sgd)(float* w, const float* g, float* m, uint16_t* shadow, int64_t n, const SgdFactors& factors);
+  // [rule][type]: weights w, states, a copy of UpdateCopy's type or null
+  void (*update[update_rule_count][update_types])(void* w, void* g, void* const* states, void* copy,
+                                                  UpdateCopy, int64_t n, const UpdateFactors& factors);
 };
 
 }  // namespace intarsia::kernel

@@ -26,7 +26,12 @@ void Weights::add(Weight weight, const Shape& shape) const {
 }
 
 void Weights::table(std::string_view name, Tensor& tensor, int64_t rows, int64_t columns) const {
-  add({fmt::format("{}{}.weight", prefix_, name), &tensor, true, deviation_}, {rows, columns});
+  add({.name = fmt::format("{}{}.weight", prefix_, name),
+       .tensor = &tensor,
+       .decay = true,
+       .deviation = deviation_,
+       .table = true},
+      {rows, columns});
 }
 
 void Weights::linear(std::string_view name, Linear& layer, int64_t in, int64_t out,

@@ -123,7 +123,7 @@ Measured measure_step(const Recipe& recipe, DType compute, double budget) {
     options.trainable = true;
     model = load(recipe.model.init, options).model;
   }
-  Optimizer optimizer(*model, recipe.optimizer, compute);
+  Optimizer optimizer(*model, recipe.optimizer, compute, recipe.precision);
   const Shape shape{recipe.training.batch, std::min(recipe.model.context, model->context())};
   Array ids = Array::empty(shape, DType::i32);
   Random random(1);

@@ -64,14 +64,11 @@ Checkpoints::Checkpoints(const fs::path& run, int64_t keep) : directory_(run / "
 
 void Checkpoints::write_into(const fs::path& directory, Model& model, const Tokenizer& tokenizer,
                              Optimizer& optimizer, const TrainState& state) {
-  optimizer.with_masters(model, [&] { intarsia::save(model, &tokenizer, directory); });
+  optimizer.with_saved(model, [&] { intarsia::save(model, &tokenizer, directory); });
 
-  std::vector<ArraySource> moments;
-  for (const Optimizer::Entry& entry : optimizer.entries()) {
-    moments.emplace_back(entry.name + ".m", entry.m);
-    if (entry.v) moments.emplace_back(entry.name + ".v", entry.v);
-  }
-  write_safetensors(directory / "optimizer.safetensors", std::move(moments));
+  std::vector<ArraySource> parts;
+  for (const Optimizer::Part& part : optimizer.parts()) parts.emplace_back(part.name, part.array);
+  write_safetensors(directory / "optimizer.safetensors", std::move(parts));
 
   write_file(directory / "state.json", state_text(state));
 
@@ -180,17 +177,16 @@ TrainState Checkpoints::read_state(const fs::path& checkpoint) {
 void Checkpoints::read_optimizer(const fs::path& checkpoint, const TrainState& state, Optimizer& optimizer) {
   const fs::path path = checkpoint / "optimizer.safetensors";
   const Safetensors stored = read_safetensors(path);
-  std::vector<Array> m, v;
-  const auto take = [&](const std::string& name) {
-    const auto found = stored.tensors.find(name);
-    if (found == stored.tensors.end()) fail("{}: has no tensor {}", path.string(), quote(name));
-    return found->second;
-  };
-  for (const Optimizer::Entry& entry : optimizer.entries()) {
-    m.push_back(take(entry.name + ".m"));
-    if (entry.v) v.push_back(take(entry.name + ".v"));
+  for (Optimizer::Part& part : optimizer.parts()) {
+    const auto found = stored.tensors.find(part.name);
+    if (found == stored.tensors.end()) fail("{}: has no tensor {}", path.string(), quote(part.name));
+    const Array& from = found->second;
+    if (from.shape() != part.array.shape() || from.dtype() != part.array.dtype())
+      fail("{}: {} is {} {}, expected {} {}", path.string(), part.name, info(from.dtype()).name,
+           from.shape().text(), info(part.array.dtype()).name, part.array.shape().text());
+    kernel::copy(from, part.array);
   }
-  optimizer.restore(state.step, m, v);
+  optimizer.restore(state.optimizer);
 }
 
 }  // namespace intarsia

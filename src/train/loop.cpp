@@ -107,7 +107,8 @@ class Run {
     if (!open_data(checkpoint.has_value())) return false;
     if (samples_wanted()) tokenizer_->encode(recipe_.samples.prompt);  // throws now and not in an hour
     const DType compute = dtype_named(recipe_.training.compute);
-    optimizer_.emplace(*model_, recipe_.optimizer, compute);
+    optimizer_.emplace(*model_, recipe_.optimizer, compute, recipe_.precision, recipe_.average,
+                       recipe_.training.steps);
     if (checkpoint) {
       Checkpoints::read_optimizer(*checkpoint, state_, *optimizer_);
       checkpoints_.settle(*checkpoint, state_);
@@ -254,7 +255,8 @@ class Run {
       const auto read = Clock::now();
       Tensor loss = cross_entropy((*model_)(batch.ids), batch.targets);
       loss_sum += loss.item();
-      if (parts > 1) loss = loss * (1.0 / static_cast<double>(parts));
+      const double scale = optimizer_->loss_scale() / static_cast<double>(parts);
+      if (scale != 1) loss = loss * scale;
       const auto forward = Clock::now();
       backward(loss);
       const auto end = Clock::now();
@@ -266,7 +268,12 @@ class Run {
     const Stopwatch watch(time_.optimizer);
     state_.loss = loss_sum / static_cast<double>(parts);
     learning_rate_ = learning_rate_at(recipe_, state_.step);
+    const int64_t updates = optimizer_->state().steps;
     gradient_norm_ = optimizer_->step(learning_rate_);
+    if (optimizer_->state().steps == updates)
+      log_.write(EventRecord{
+          state_.step + 1,
+          fmt::format("gradient not finite, step left out; loss scale now {}", optimizer_->loss_scale())});
     state_.step++;
     losses_.push_back(state_.loss);
   }
@@ -340,7 +347,8 @@ class Run {
   // True if it is the best so far.
   bool evaluate() {
     const auto start = Clock::now();
-    const std::optional<double> loss = validation_loss();
+    std::optional<double> loss;
+    optimizer_->with_evaluated(*model_, [&] { loss = validation_loss(); });
     const double seconds = seconds_between(start, Clock::now());
     time_.evaluation += seconds;
     apart_ += seconds;
@@ -369,7 +377,9 @@ class Run {
     const auto start = Clock::now();
     const Random random(static_cast<uint64_t>(recipe_.training.seed), sample_stream,
                         static_cast<uint64_t>(state_.step) << 20);
-    const std::string text = sample_text(*model_, *tokenizer_, recipe_.samples, random);
+    std::string text;
+    optimizer_->with_evaluated(*model_,
+                               [&] { text = sample_text(*model_, *tokenizer_, recipe_.samples, random); });
     log_.write(SampleRecord{state_.step, recipe_.samples.prompt, text});
     if (callbacks_.sample) callbacks_.sample({state_.step, recipe_.samples.prompt, text});
     sampled_ = Clock::now();
@@ -382,6 +392,7 @@ class Run {
     const auto start = Clock::now();
     state_.seconds = before_ + seconds_between(began_, start);
     const bool best = state_.best_step == state_.step;
+    state_.optimizer = optimizer_->state();
     const fs::path made = checkpoints_.save(*model_, *tokenizer_, *optimizer_, state_);
     save_seconds_ = seconds_between(start, Clock::now());
     time_.checkpoint += save_seconds_;

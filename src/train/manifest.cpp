@@ -50,6 +50,9 @@ std::string state_text(const TrainState& state) {
   const Json json = {{"version", state_version},
                      {"step", state.step},
                      {"sample", state.sample},
+                     {"updates", state.optimizer.steps},
+                     {"good_steps", state.optimizer.good_steps},
+                     {"loss_scale", state.optimizer.loss_scale},
                      {"loss", state.loss},
                      {"validation", optional_json(state.validation)},
                      {"best", optional_json(state.best)},
@@ -70,6 +73,16 @@ TrainState parse_state(std::string_view text, const std::string& name) {
   state.sample = value_of<int64_t>(json, "sample", name);
   if (state.step < 0 || state.step > most_steps || state.sample < 0 || state.sample > most_samples)
     fail("{}: step {} and sample {} are out of range", name, state.step, state.sample);
+  state.optimizer = {state.step, 0, 1};
+  if (json.contains("updates")) {  // older checkpoints have none: there each step was an update
+    state.optimizer.steps = value_of<int64_t>(json, "updates", name);
+    state.optimizer.good_steps = value_of<int64_t>(json, "good_steps", name);
+    state.optimizer.loss_scale = value_of<double>(json, "loss_scale", name);
+    if (state.optimizer.steps < 0 || state.optimizer.steps > state.step || state.optimizer.good_steps < 0 ||
+        !(state.optimizer.loss_scale > 0) || state.optimizer.loss_scale > 0x1p100)
+      fail("{}: {} updates with loss scale {} are out of range", name, state.optimizer.steps,
+           state.optimizer.loss_scale);
+  }
   state.loss = value_of<double>(json, "loss", name);
   state.validation = optional_of(json, "validation", name);
   state.best = optional_of(json, "best", name);

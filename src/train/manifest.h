@@ -7,13 +7,15 @@
 #include <string_view>
 
 #include "train/log.h"
+#include "train/optimizer.h"
 
 namespace intarsia {
 
 // What a run must know to go on, beside weights and moments.
 struct TrainState {
-  int64_t step = 0;                        // updates done
-  int64_t sample = 0;                      // training samples used: the place in the data
+  int64_t step = 0;    // updates done
+  int64_t sample = 0;  // training samples used: the place in the data
+  Optimizer::State optimizer;
   double loss = 0;                         // of the last step
   std::optional<double> validation, best;  // the last and the lowest
   int64_t best_step = -1;

@@ -11,6 +11,7 @@
 #include "core/fail.h"
 #include "core/spelling.h"
 #include "data/file.h"
+#include "train/optimizer.h"
 #include "train/recompute.h"
 
 namespace intarsia {
@@ -48,30 +49,48 @@ constexpr RecipeField fields[] = {
     {FIELD(model.bias), 0, 0, "",
      "biases in attention and feed-forward layers, where the architecture leaves a choice"},
 
-    {FIELD(optimizer.kind), 0, 0, "adamw sgd", ""},
-    {FIELD(optimizer.learning_rate), 0, 1000, "", "peak"},
-    {FIELD(optimizer.beta1), 0, 0.999999, "", "of AdamW"},
-    {FIELD(optimizer.beta2), 0, 0.999999, "", "of AdamW"},
-    {FIELD(optimizer.eps), 0, 1, "", "of AdamW"},
-    {FIELD(optimizer.weight_decay), 0, 100, "", "on matrices; norms and biases have none"},
-    {FIELD(optimizer.momentum), 0, 0.999999, "", "of SGD"},
+    {FIELD(optimizer.kind), 0, 0, optimizer_names, ""},
+    {FIELD(optimizer.learning_rate), 0, 1000, "", "peak; of adafactor: of a weight's size"},
+    {FIELD(optimizer.beta1), 0, 0.999999, "", "of adam, adamw, lion, lamb"},
+    {FIELD(optimizer.beta2), 0, 0.999999, "", "of the same, and of rmsprop's mean square"},
+    {FIELD(optimizer.eps), 0, 1, "", "beside the root of mean squares"},
+    {FIELD(optimizer.weight_decay), 0, 100, "",
+     "joins the gradient (L2) in adam, sgd, rmsprop and adagrad; beside it in the others"},
+    {FIELD(optimizer.momentum), 0, 0.999999, "", "of sgd, rmsprop, muon"},
+    {FIELD(optimizer.nesterov), 0, 0, "", "sgd looks one step ahead"},
+    {FIELD(optimizer.decay_on), 0, 0, "matrices hidden all",
+     "which weights decay: no norms and biases; no tables either; every one"},
+    {FIELD(optimizer.decay_scale), 0, 0, "rate schedule",
+     "decay beside the gradient is times the learning rate, or times its share of the peak"},
     {FIELD(optimizer.clip), 0, 1e6, "", "largest norm of all gradients together; 0: no clipping"},
 
-    {FIELD(schedule.kind), 0, 0, "cosine linear wsd constant",
+    {FIELD(schedule.kind), 0, 0, "cosine linear wsd constant inverse_sqrt restarts",
      "after the warm-up; wsd: constant, then linear decay"},
     {FIELD(schedule.warm_up), 0, billion, "", "steps"},
     {FIELD(schedule.final_share), 0, 1, "", "of the peak learning rate, at the end"},
     {FIELD(schedule.decay_share), 0, 1, "", "of all steps, that wsd decays in"},
+    {FIELD(schedule.cycle), 1, billion, "", "steps of restarts' first cosine"},
+    {FIELD(schedule.cycle_growth), 1, 100, "", "each cosine's length by the one before"},
+
+    {FIELD(average.kind), 0, 0, "none ema swa",
+     "of the weights over steps, for validation and checkpoints: exponential, or the mean of the last ones"},
+    {FIELD(average.decay), 0, 0.9999999, "", "of ema, a step"},
+    {FIELD(average.start_share), 0, 1, "", "of all steps, after which swa begins"},
 
     {FIELD(training.steps), 1, billion, "", "updates of the weights"},
     {FIELD(training.batch), 1, 65536, "", "sequences computed together"},
     {FIELD(training.accumulation), 1, 65536, "", "batches summed for one update"},
     {FIELD(training.seed), 0, quintillion, "", "of weights and order of the data"},
-    {FIELD(training.compute), 0, 0, "f32 bf16", "type of activations; master weights are f32"},
+    {FIELD(training.compute), 0, 0, "f32 bf16 f16", "type of activations; master weights are f32"},
     {FIELD(training.recompute), 0, 0, "",
      "activations that are dropped and made again: none, all, sqrt, attention, binomial:SLOTS, budget:1.5GB"},
     {FIELD(training.log_every), 1, billion, "", "steps"},
     {FIELD(training.out), 0, 0, "", "the run directory; empty: runs/NAME"},
+
+    {FIELD(precision.masters), 0, 0, "", "false: bf16 weights without f32 masters"},
+    {FIELD(precision.rounding), 0, 0, "nearest stochastic", "of weights without masters"},
+    {FIELD(precision.loss_scale), 0, 0x1p40, "", "of f16, at first; 0: none"},
+    {FIELD(precision.growth_interval), 1, billion, "", "good steps, after which the loss scale doubles"},
 
     {FIELD(evaluation.every), 0, billion, "", "steps; 0: at the end only"},
     {FIELD(evaluation.batches), 0, billion, "",
@@ -158,13 +177,21 @@ std::string expected(const RecipeField& field, const RecipePlace& place) {
   return "one of " + list + "\"";
 }
 
-bool is_choice(std::string_view choices, std::string_view text) {
+// The choice nearest to a text, and how far it is: 0 if it is one.
+struct NearestChoice {
+  std::string_view choice;
+  size_t away = SIZE_MAX;
+};
+NearestChoice nearest_choice(std::string_view choices, std::string_view text) {
+  NearestChoice nearest;
   while (!choices.empty()) {
     const size_t end = choices.find(' ');
-    if (choices.substr(0, end) == text) return true;
+    const std::string_view choice = choices.substr(0, end);
+    if (const size_t away = edit_distance(choice, text.substr(0, 256)); away < nearest.away)
+      nearest = {choice, away};
     choices.remove_prefix(end == choices.npos ? choices.size() : end + 1);
   }
-  return false;
+  return nearest;
 }
 
 // What a message shows of a value: the value, or for a composed one its kind.
@@ -184,7 +211,7 @@ bool store(const toml::node& node, const RecipeField& field, const RecipePlace& 
   const auto* real = node.as_floating_point();
   if (auto* const* target = std::get_if<std::string*>(&place)) {
     const auto* text = node.as_string();
-    if (!text || (*field.choices && !is_choice(field.choices, text->get()))) return false;
+    if (!text || (*field.choices && nearest_choice(field.choices, text->get()).away > 0)) return false;
     if (text->get().find('\0') != std::string::npos) return false;  // it would end a path early
     **target = text->get();
     return true;
@@ -208,8 +235,15 @@ bool store(const toml::node& node, const RecipeField& field, const RecipePlace& 
 
 void set_field(Recipe& recipe, const RecipeField& field, const toml::node& node, std::string_view where) {
   const RecipePlace place = field.place(recipe);
-  if (!store(node, field, place))
-    fail("{}: {} is {}, expected {}", where, field.key, shown(node), expected(field, place));
+  if (store(node, field, place)) return;
+  std::string hint;
+  if (const auto* text = node.as_string(); text && *field.choices) {
+    const NearestChoice nearest = nearest_choice(field.choices, text->get());
+    if (nearest.away <= std::max<size_t>(nearest.choice.size() / 3, 1))
+      hint = fmt::format("did you mean {}?", nearest.choice);
+  }
+  fail_hint(std::move(hint), "{}: {} is {}, expected {}", where, field.key, shown(node),
+            expected(field, place));
 }
 
 toml::table parse(std::string_view text, std::string_view name) {
@@ -345,6 +379,9 @@ void check_recipe(const Recipe& recipe) {
     fail("recipe: training.steps x batch x accumulation is {:.1e} sequences, expected at most {:.1e}",
          samples, most_samples);
   parse_recompute(recipe.training.recompute);
+  if (!recipe.precision.masters && recipe.training.compute != "bf16")
+    fail("recipe: precision.masters is false with training.compute \"{}\", expected \"bf16\"",
+         recipe.training.compute);
   if (!model.init.empty()) return;
   if (model.width % model.heads)
     fail("recipe: model.width is {}, expected a multiple of model.heads, which is {}", model.width,

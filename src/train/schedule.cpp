@@ -24,14 +24,30 @@ double schedule_share(const Recipe::Schedule& schedule, int64_t steps, int64_t s
   const auto now = static_cast<double>(step);
   const double fall = 1 - schedule.final_share;
   if (schedule.kind == "constant") return 1;
-  if (schedule.kind == "cosine")
-    return schedule.final_share + fall * 0.5 * (1 + std::cos(std::numbers::pi * progress(begin, end, now)));
+  const auto half_cosine = [&](double share) {
+    return schedule.final_share + fall * 0.5 * (1 + std::cos(std::numbers::pi * share));
+  };
+  if (schedule.kind == "cosine") return half_cosine(progress(begin, end, now));
   if (schedule.kind == "linear") return 1 - fall * progress(begin, end, now);
   if (schedule.kind == "wsd") {
     const double decay = std::max(begin, end * (1 - schedule.decay_share));
     return 1 - fall * progress(decay, end, now);
   }
-  fail("recipe: schedule.kind is \"{}\", expected cosine, linear, wsd or constant", schedule.kind);
+  if (schedule.kind == "inverse_sqrt") {
+    const double first = std::max(begin, 1.0);
+    return std::sqrt(first / std::max(now + 1, first));
+  }
+  if (schedule.kind == "restarts") {
+    double cycle = static_cast<double>(std::max<int64_t>(schedule.cycle, 1)), since = now - begin;
+    while (since >= cycle) {
+      since -= cycle;
+      cycle *= schedule.cycle_growth;
+      if (schedule.cycle_growth <= 1) since = std::fmod(since, cycle);
+    }
+    return half_cosine(since / cycle);
+  }
+  fail("recipe: schedule.kind is \"{}\", expected cosine, linear, wsd, constant, inverse_sqrt or restarts",
+       schedule.kind);
 }
 
 double learning_rate_at(const Recipe& recipe, int64_t step) {

@@ -10,6 +10,10 @@ namespace intarsia {
 //   linear    a line
 //   wsd       1, then a line over the last decay_share of all steps (Hu et al. 2024)
 //   constant  1
+//   inverse_sqrt  the root of warm_up / (step + 1) (Vaswani et al. 2017)
+//   restarts  half a cosine wave in `cycle` steps, then from the peak again, each wave cycle_growth times as
+//   long
+//             (SGDR)
 double schedule_share(const Recipe::Schedule& schedule, int64_t steps, int64_t step);
 
 }  // namespace intarsia

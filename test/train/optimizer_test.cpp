@@ -109,7 +109,7 @@ TEST_P(Rules, FollowTheFormulaWithDecayOnMatricesOnlyAndClippingByTheNormOfAll) 
     }
   }
   EXPECT_TRUE(clipped && unclipped);
-  EXPECT_EQ(optimizer.steps(), 6);
+  EXPECT_EQ(optimizer.state().steps, 6);
   expect_near(model.matrix.array(), matrix.w, 3e-6);
   expect_near(model.vector.array(), vector.w, 3e-6);
 }
@@ -129,12 +129,11 @@ TEST_P(Rules, RestoredStateGoesOnWithTheSameBits) {
   second.matrix = Tensor(first.matrix.array());
   second.vector = Tensor(first.vector.array());
   Optimizer c(second, options, DType::f32);
-  std::vector<Array> m, v;
-  for (const Optimizer::Entry& entry : b.entries()) {
-    m.push_back(entry.m);
-    v.push_back(entry.v);
-  }
-  c.restore(b.steps(), m, v);
+  std::vector<Optimizer::Part> to = c.parts();
+  const std::vector<Optimizer::Part> from = b.parts();
+  ASSERT_EQ(to.size(), from.size());
+  for (size_t i = 0; i < to.size(); i++) kernel::copy(from[i].array, to[i].array);
+  c.restore(b.state());
   for (int t = 3; t <= 4; t++) {
     give_gradients(second, t);
     c.step(0.01);
@@ -157,11 +156,12 @@ TEST(Optimizer, Bf16WeightsAreTheRoundedMastersAfterEachStep) {
     give_gradients(model, t);
     EXPECT_EQ(model.matrix.gradient().dtype(), DType::f32);
     optimizer.step(1e-4);  // smaller than a bf16 weight can follow: only masters add such steps up
-    const Array rounded = cast(Tensor(optimizer.entries()[0].master), DType::bf16).array();
+    Array rounded;
+    optimizer.with_saved(model, [&] { rounded = cast(model.matrix, DType::bf16).array(); });
     EXPECT_EQ(std::memcmp(rounded.raw(), model.matrix.array().raw(), rounded.bytes()), 0);
   }
   Array master;
-  optimizer.with_masters(model, [&] { master = model.matrix.array(); });
+  optimizer.with_saved(model, [&] { master = model.matrix.array(); });
   EXPECT_EQ(master.dtype(), DType::f32);
   EXPECT_EQ(model.matrix.dtype(), DType::bf16);
 }
@@ -169,7 +169,7 @@ TEST(Optimizer, Bf16WeightsAreTheRoundedMastersAfterEachStep) {
 TEST(Optimizer, TheMastersGoBackAfterAnExceptionToo) {
   TwoWeights model;
   Optimizer optimizer(model, {}, DType::bf16);
-  EXPECT_THROW(optimizer.with_masters(model, [] { throw Error("disk full"); }), Error);
+  EXPECT_THROW(optimizer.with_saved(model, [] { throw Error("disk full"); }), Error);
   EXPECT_EQ(model.matrix.dtype(), DType::bf16);
   EXPECT_TRUE(model.matrix.needs_gradient());
 }
@@ -183,7 +183,7 @@ TEST(Optimizer, AGradientThatIsNotFiniteIsAnErrorAndLeavesTheWeights) {
     backward(sum(model.matrix * bad));
     EXPECT_THROW(optimizer.step(0.1), Error);
     EXPECT_EQ(doubles(model.matrix.array()), before);
-    EXPECT_EQ(optimizer.steps(), 0);
+    EXPECT_EQ(optimizer.state().steps, 0);
   }
 }
 
@@ -196,11 +196,88 @@ TEST(Optimizer, AWeightThatTheLossDoesNotUseStays) {
   EXPECT_EQ(doubles(model.vector.array()), before);
 }
 
-TEST(Optimizer, StateOfAnotherShapeIsRefused) {
+TEST(Optimizer, AnUnknownKindIsAnError) {
   TwoWeights model;
-  Optimizer optimizer(model, {}, DType::f32);
-  const std::vector<Array> wrong = {Array::zeros({2}), Array::zeros({70})};
-  EXPECT_THROW(optimizer.restore(1, wrong, wrong), Error);
+  Recipe::Optimizer options;
+  options.kind = "adamwx";
+  EXPECT_THROW(Optimizer(model, options, DType::f32), Error);
+}
+
+TEST(Optimizer, WithoutMastersWeightsAreRoundedAndSmallStepsAreLostUnlessRoundedAtRandom) {
+  for (const char* rounding : {"nearest", "stochastic"}) {
+    TwoWeights model;
+    Recipe::Precision precision;
+    precision.masters = false;
+    precision.rounding = rounding;
+    Recipe::Optimizer options;
+    options.weight_decay = 0;
+    Optimizer optimizer(model, options, DType::bf16, precision);
+    const Array before = kernel::cast(model.matrix.array(), DType::f64);
+    for (int t = 1; t <= 20; t++) {
+      backward(sum(cast(model.matrix, DType::f32)));
+      optimizer.step(1e-6);  // Adam's steps have the size of the rate
+    }
+    const Array after = kernel::cast(model.matrix.array(), DType::f64);
+    double moved = 0;
+    for (int64_t i = 0; i < after.size(); i++)
+      moved += before.span<double>()[static_cast<size_t>(i)] - after.span<double>()[static_cast<size_t>(i)];
+    moved /= static_cast<double>(after.size());
+    if (std::string_view(rounding) == "stochastic")
+      EXPECT_NEAR(moved, 20e-6, 12e-6);
+    else
+      EXPECT_NEAR(moved, 0, 2e-6);  // but for weights near zero
+    double stored = 0;
+    optimizer.with_saved(model, [&] { stored = static_cast<double>(info(model.matrix.dtype()).bytes); });
+    EXPECT_EQ(stored, 2);
+  }
+}
+
+// ---- loss scaling
+
+struct Scaled {
+  TwoWeights model;
+  Recipe::Precision precision;
+  Optimizer optimizer;
+  Scaled(double scale, int64_t interval)
+      : precision{.loss_scale = scale, .growth_interval = interval},
+        optimizer(model, {}, DType::f16, precision) {}
+  double step(double factor) {
+    backward(sum(cast(model.matrix, DType::f32)) * (factor * optimizer.loss_scale()));
+    return optimizer.step(1e-3);
+  }
+};
+
+TEST(LossScale, DoublesAfterGoodStepsAndHalvesAtAnInfinityWithoutAStep) {
+  Scaled run(1024, 3);
+  for (int i = 0; i < 3; i++) run.step(1);
+  EXPECT_EQ(run.optimizer.loss_scale(), 2048);
+  EXPECT_EQ(run.optimizer.state().good_steps, 0);
+  run.step(1);
+  Array before;
+  run.optimizer.with_saved(run.model, [&] { before = kernel::cast(run.model.matrix.array(), DType::f64); });
+  EXPECT_FALSE(std::isfinite(run.step(std::numeric_limits<double>::infinity())));
+  EXPECT_EQ(run.optimizer.loss_scale(), 1024);
+  EXPECT_EQ(run.optimizer.state().steps, 4);
+  EXPECT_EQ(run.optimizer.state().good_steps, 0);
+  run.optimizer.with_saved(run.model, [&] {
+    EXPECT_EQ(doubles(kernel::cast(before, DType::f32)), doubles(run.model.matrix.array()));
+  });
+}
+
+// Gradients are divided by the scale before their norm is taken, so that clipping and steps do not know of
+// it.
+TEST(LossScale, NormAndStepsDoNotDependOnTheScale) {
+  Scaled one(1, 1000), large(4096, 1000);
+  for (int i = 0; i < 3; i++) EXPECT_NEAR(one.step(10), large.step(10), 1e-4);
+  std::vector<double> a, b;
+  one.optimizer.with_saved(one.model, [&] { a = doubles(one.model.matrix.array()); });
+  large.optimizer.with_saved(large.model, [&] { b = doubles(large.model.matrix.array()); });
+  EXPECT_EQ(a, b);
+}
+
+TEST(LossScale, AScaleThatCannotShrinkFurtherIsAnError) {
+  Scaled run(1, 1000);
+  EXPECT_THROW(for (int i = 0; i < 100; i++) run.step(std::numeric_limits<double>::infinity()), Error);
 }
 
 }  // namespace

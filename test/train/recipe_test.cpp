@@ -63,6 +63,18 @@ TEST(Recipe, AnUnknownTableIsNamedWithItsLineAndTheNearestKnownOne) {
   EXPECT_EQ(parse_error("\nqqqqqqqq = 1\n"), "recipe.toml:2: unknown table \"qqqqqqqq\"");
 }
 
+TEST(Recipe, AChoiceThatIsNearlyRightGetsAHint) {
+  const auto hint = [](const char* text) -> std::string {
+    try {
+      parse_recipe(text, "recipe.toml");
+    } catch (const Error& error) { return error.hint(); }
+    return "no error";
+  };
+  EXPECT_EQ(hint("[optimizer]\nkind = 'lions'\n"), "did you mean lion?");
+  EXPECT_EQ(hint("[schedule]\nkind = 'cosin'\n"), "did you mean cosine?");
+  EXPECT_EQ(hint("[optimizer]\nkind = 'newton'\n"), "");
+}
+
 TEST(Recipe, AWrongTypeOrRangeNamesTheLineTheValueAndWhatIsExpected) {
   EXPECT_EQ(parse_error("[optimizer]\n\nlearning_rate = 'fast'\n"),
             "recipe.toml:3: optimizer.learning_rate is \"fast\", expected a number from 0 to 1000");
@@ -72,7 +84,7 @@ TEST(Recipe, AWrongTypeOrRangeNamesTheLineTheValueAndWhatIsExpected) {
             "recipe.toml:2: model.layers is 1.5, expected a whole number from 1 to 1024");
   EXPECT_EQ(parse_error("[model]\ntied = 1\n"), "recipe.toml:2: model.tied is 1, expected true or false");
   EXPECT_EQ(parse_error("[training]\ncompute = 'f64'\n"),
-            "recipe.toml:2: training.compute is \"f64\", expected one of \"f32\", \"bf16\"");
+            "recipe.toml:2: training.compute is \"f64\", expected one of \"f32\", \"bf16\", \"f16\"");
   EXPECT_EQ(parse_error("[training]\nsteps = nan\n").substr(0, 34), "recipe.toml:2: training.steps is n");
   EXPECT_EQ(parse_error("[training]\nsteps = [1]\n"),
             "recipe.toml:2: training.steps is an array, expected a whole number, 1 or more");

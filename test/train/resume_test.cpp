@@ -202,28 +202,57 @@ TEST(Resume, OneAndTwoThreadsGiveTheSameBits) {
   EXPECT_TRUE(states[0] == states[2]);
 }
 
-TEST(Resume, WithBf16ComputeAndSgdAndAccumulationItEndsWithTheSameBits) {
-  for (const char* kind : {"adamw", "sgd"}) {
-    const Scratch scratch;
-    const auto recipe_for = [&](const char* run) {
-      Recipe recipe = test::small_recipe(scratch, run);
-      recipe.training.compute = "bf16";
-      recipe.training.accumulation = 2;
-      recipe.optimizer.kind = kind;
-      return recipe;
-    };
-    train(recipe_for("whole"));
-    const Recipe recipe = recipe_for("parts");
-    TrainCallbacks callbacks;
-    int64_t step = 0;
-    callbacks.progress = [&](const TrainProgress& now) { step = now.step; };
-    callbacks.cancel = [&] { return step >= 4; };
-    EXPECT_TRUE(train(recipe, callbacks).cancelled);
-    resume(recipe.training.out);
-    EXPECT_FALSE(test::last_state(scratch / "whole").empty());
-    EXPECT_TRUE(test::last_state(scratch / "whole") == test::last_state(scratch / "parts")) << kind;
-  }
+// What is kept beside the weights: states of every shape, averages, loss scales, bf16 weights without
+// masters.
+struct Setting {
+  const char* name;
+  void (*change)(Recipe&);
+};
+class ResumeOf : public testing::TestWithParam<Setting> {};
+
+TEST_P(ResumeOf, EndsWithTheSameBits) {
+  const Scratch scratch;
+  const auto recipe_for = [&](const char* run) {
+    Recipe recipe = test::small_recipe(scratch, run);
+    recipe.training.compute = "bf16";
+    GetParam().change(recipe);
+    return recipe;
+  };
+  train(recipe_for("whole"));
+  const Recipe recipe = recipe_for("parts");
+  TrainCallbacks callbacks;
+  int64_t step = 0;
+  callbacks.progress = [&](const TrainProgress& now) { step = now.step; };
+  callbacks.cancel = [&] { return step >= 4; };
+  EXPECT_TRUE(train(recipe, callbacks).cancelled);
+  resume(recipe.training.out);
+  EXPECT_FALSE(test::last_state(scratch / "whole").empty());
+  EXPECT_TRUE(test::last_state(scratch / "whole") == test::last_state(scratch / "parts"));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Train, ResumeOf,
+    testing::Values(Setting{"adamw_accumulating", [](Recipe& r) { r.training.accumulation = 2; }},
+                    Setting{"sgd_accumulating",
+                            [](Recipe& r) {
+                              r.training.accumulation = 2;
+                              r.optimizer.kind = "sgd";
+                            }},
+                    Setting{"adafactor", [](Recipe& r) { r.optimizer.kind = "adafactor"; }},
+                    Setting{"muon", [](Recipe& r) { r.optimizer.kind = "muon"; }},
+                    Setting{"lamb", [](Recipe& r) { r.optimizer.kind = "lamb"; }},
+                    Setting{"ema", [](Recipe& r) { r.average.kind = "ema"; }},
+                    Setting{"swa", [](Recipe& r) { r.average.kind = "swa", r.average.start_share = 0.3; }},
+                    Setting{
+                        "without_masters",
+                        [](Recipe& r) { r.precision.masters = false, r.precision.rounding = "stochastic"; }},
+                    Setting{"f16_with_steps_left_out",
+                            [](Recipe& r) {
+                              r.training.compute = "f16";
+                              r.precision.loss_scale = 0x1p40;  // overflows at first
+                              r.precision.growth_interval = 2;
+                            }}),
+    [](const auto& s) { return std::string(s.param.name); });
 
 TEST(Resume, TheTextIsNotNeededAnyMore) {
   const Scratch scratch;

@@ -56,8 +56,15 @@ TEST(Schedule, ConstantStays) {
   EXPECT_DOUBLE_EQ(schedule_share(s, 100, 99), 1);
 }
 
+TEST(Schedule, InverseRootFallsWithTheRootOfTheStep) {
+  const Recipe::Schedule s = schedule("inverse_sqrt", 25, 0.1);
+  EXPECT_DOUBLE_EQ(schedule_share(s, 1000, 24), 1);
+  EXPECT_DOUBLE_EQ(schedule_share(s, 1000, 99), 0.5);
+  EXPECT_DOUBLE_EQ(schedule_share(schedule("inverse_sqrt", 0, 0.1), 1000, 3), 0.5);
+}
+
 TEST(Schedule, OneStepAndDegenerateSharesStayFinite) {
-  for (const char* kind : {"cosine", "linear", "wsd", "constant"}) {
+  for (const char* kind : {"cosine", "linear", "wsd", "constant", "inverse_sqrt", "restarts"}) {
     for (const int64_t warm_up : {0, 1, 5}) {
       Recipe::Schedule s = schedule(kind, warm_up, 0);
       for (const double decay : {0.0, 1.0}) {

@@ -5,35 +5,6 @@
 namespace intarsia::kernel {
 namespace {
 
-void adamw(float* w, const float* g, float* m, float* v, uint16_t* shadow, int64_t n, const AdamWFactors& f) {
-  for_lanes<Float>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-    const Float gradient = Float::load(g + i, lanes) * f.scale;
-    Float first = Float::load(m + i, lanes), second = Float::load(v + i, lanes);
-    first = first + f.rest1 * (gradient - first);
-    second = second * f.beta2 + f.rest2 * gradient * gradient;
-    first.store(m + i, lanes);
-    second.store(v + i, lanes);
-    const Float root = sqrt(second) * f.inverse_root + f.eps;
-    const Float weight = Float::load(w + i, lanes) * f.keep - f.rate * first / root;
-    weight.store(w + i, lanes);
-    if (shadow) weight.store(reinterpret_cast<bf16*>(shadow) + i, lanes);
-  });
-}
-
-void sgd(float* w, const float* g, float* m, uint16_t* shadow, int64_t n, const SgdFactors& f) {
-  for_lanes<Float>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
-    Float weight = Float::load(w + i, lanes);
-    Float step = Float::load(g + i, lanes) * f.scale + weight * f.weight_decay;
-    if (m) {
-      if (!f.first) step = Float::load(m + i, lanes) * f.momentum + step;
-      step.store(m + i, lanes);
-    }
-    weight = weight - step * f.rate;
-    weight.store(w + i, lanes);
-    if (shadow) weight.store(reinterpret_cast<bf16*>(shadow) + i, lanes);
-  });
-}
-
 using Words = Float::Unsigned;
 
 // The high and the low half of the products a * b, lane by lane.
@@ -101,6 +72,78 @@ void dropout(const void* xs, void* ys, int64_t n, const DropoutFactors& f) {
       select(keep == 0, 0, V::load(x + first + i, lanes) * keep).store(y + first + i, lanes);
     });
   }
+}
+
+// ---- optimizers
+
+template <class V>
+INTARSIA_INLINE V sign(V x) {
+  return select(x > 0, V(1.0), select(x < 0, V(-1.0), x));
+}
+
+// The mean of gradients over the root of the mean of their squares; the first's bias is left to the rate.
+template <class V>
+INTARSIA_INLINE V adam_direction(V g, V* s, const UpdateFactors& f) {
+  s[0] = s[0] + f.rest1 * (g - s[0]);
+  s[1] = s[1] * f.beta2 + f.rest2 * g * g;
+  return s[0] / (sqrt(s[1]) * f.inverse_root + f.eps);
+}
+
+namespace rule {
+#define UPDATE(NAME, DECAY, STATES, ...)                                            \
+  struct NAME {                                                                     \
+    static constexpr UpdateDecay decay = UpdateDecay::DECAY;                        \
+    static constexpr int states = STATES;                                           \
+    template <class V>                                                              \
+    static INTARSIA_INLINE V step([[maybe_unused]] V w, V g, [[maybe_unused]] V* s, \
+                                  const UpdateFactors& f) {                         \
+      __VA_ARGS__                                                                   \
+    }                                                                               \
+  };
+#include "kernel/update_rules.inl"
+#undef UPDATE
+}  // namespace rule
+
+// To bf16, up or down with probabilities such that the mean is x (Gupta et al. 2015): 16 random bits are
+// added below the last one that stays.
+INTARSIA_INLINE Float stochastically_rounded(Float x, Words random) {
+  return Float::of_bits((Float::Int)(((Words)x.bits() + (random & 0xffff)) & 0xffff0000));
+}
+
+template <class Rule, class T>
+void update(void* weights, void* gradients, void* const* states, void* copy, UpdateCopy copy_type, int64_t n,
+            const UpdateFactors& factors) {
+  using V = typename Element<T>::V;
+  using Wide = typename Element<T>::Wide;
+  const UpdateFactors f =
+      factors;  // a store could change what is behind the reference, for all the compiler knows
+  T* w = static_cast<T*>(weights);
+  Wide* g = static_cast<Wide*>(gradients);
+  Wide* state[most_update_states];
+  for (int k = 0; k < Rule::states; k++) state[k] = static_cast<Wide*>(states[k]);
+  for_lanes<V>(n, [&](int64_t i, auto lanes) INTARSIA_LAMBDA {
+    V weight = V::load(w + i, lanes), gradient = V::load(g + i, lanes) * f.scale;
+    if constexpr (Rule::decay == UpdateDecay::coupled) gradient = gradient + weight * f.decay;
+    V s[most_update_states];
+    for (int k = 0; k < Rule::states; k++) s[k] = V::load(state[k] + i, lanes);
+    const V step = Rule::step(weight, gradient, s, f);
+    for (int k = 0; k < Rule::states; k++) s[k].store(state[k] + i, lanes);
+    if constexpr (Rule::decay == UpdateDecay::direction) {
+      step.store(g + i, lanes);
+      return;
+    }
+    if constexpr (Rule::decay != UpdateDecay::coupled) weight = weight * f.keep;
+    weight = weight - step;
+    if constexpr (sizeof(T) == 2)
+      if (f.stochastic)
+        weight = stochastically_rounded(weight,
+                                        philox_words(f.seed, f.stream, f.index + static_cast<uint64_t>(i)));
+    weight.store(w + i, lanes);
+    if constexpr (sizeof(T) == 4) {
+      if (copy_type == UpdateCopy::bf16) weight.store(static_cast<bf16*>(copy) + i, lanes);
+      if (copy_type == UpdateCopy::f16) weight.store(static_cast<f16*>(copy) + i, lanes);
+    }
+  });
 }
 
 }  // namespace

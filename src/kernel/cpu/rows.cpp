@@ -37,8 +37,15 @@ void fill_rows(RowSlots& slots) {
   FILL_FLOATS(slots.extreme_rows, extreme_rows);
   FILL_FLOATS(slots.accumulate, accumulate);
   FILL_FLOATS(slots.dropout, dropout);
-  slots.adamw = adamw;
-  slots.sgd = sgd;
+#define UPDATE(NAME, ...)                                                 \
+  {                                                                       \
+    auto& slot = slots.update[static_cast<int>(UpdateRule::NAME)];        \
+    slot[static_cast<int>(UpdateType::f32)] = update<rule::NAME, float>;  \
+    slot[static_cast<int>(UpdateType::f64)] = update<rule::NAME, double>; \
+    slot[static_cast<int>(UpdateType::bf16)] = update<rule::NAME, bf16>;  \
+  }
+#include "kernel/update_rules.inl"
+#undef UPDATE
 }
 
 }  // namespace intarsia::kernel::INTARSIA_RUNG
