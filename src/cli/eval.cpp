@@ -73,10 +73,11 @@ void perplexity(const Arguments& arguments) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double left = seconds / static_cast<double>(i + 1) * static_cast<double>(windows - i - 1);
     const double so_far = std::exp(sum / static_cast<double>((i + 1) * (context - 1)));
-    fmt::print(stderr, "\rwindow {}/{}  perplexity {:.2f}  {} left\x1b[K", i + 1, windows, so_far,
-               format_duration(left));
+    fmt::print(stderr, "{}",
+               screen.over(fmt::format("window {}/{}  perplexity {:.2f}  {} left", i + 1, windows, so_far,
+                                       format_duration(left))));
   }
-  if (screen.interactive) fmt::print(stderr, "\r\x1b[K");
+  if (screen.interactive) fmt::print(stderr, "{}", screen.over(""));
   const int64_t tokens = windows * (context - 1);
   const double result = std::exp(sum / static_cast<double>(tokens));
   if (arguments.json) {

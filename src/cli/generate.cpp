@@ -65,8 +65,9 @@ void generate(const Arguments& arguments, bool prompt_given) {
   const Terminal screen = Terminal::of(stderr);
   options.on_prompt = [&](int64_t done, int64_t total) {
     if (screen.interactive && total > options.chunk)
-      fmt::print(stderr, "\r{} {}/{} tokens\x1b[K{}", screen.dim("prompt"), format_count(done),
-                 format_count(total), done == total ? "\r\x1b[K" : "");
+      fmt::print(stderr, "{}{}",
+                 screen.over(fmt::format("prompt {}/{} tokens", format_count(done), format_count(total))),
+                 done == total ? screen.over("") : "");
     return !Interrupt::pressed();
   };
   const Ids ids = arguments.chat ? question(generator.tokenizer(), prompt) : generator.prompt(prompt);

@@ -3,12 +3,15 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 #include <new>
+#include <string>
 
 #include "core/fail.h"
+#include "core/format.h"
 #include "core/spin_lock.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -24,7 +27,7 @@ namespace {
 
 // A block is a 64-byte header, which holds the Buffer, followed by the data. Sizes are 2^k, and three steps
 // between (1.25, 1.5, 1.75), all multiples of 64.
-constexpr size_t header = 64, smallest = 256, huge_page = size_t{2} << 20, slab = huge_page;
+constexpr size_t header = 64, smallest = 256, huge_page = size_t{2} << 20, slab = huge_page, page = 4096;
 constexpr int class_count = 4 * 40;
 static_assert(sizeof(Buffer) + sizeof(int) <= header);
 
@@ -39,6 +42,8 @@ int class_of(size_t bytes) {
 size_t class_bytes(int index) {
   return (size_t{1} << (8 + index / 4)) / 4 * (4 + static_cast<size_t>(index % 4));
 }
+
+std::string in_words(size_t bytes) { return format_bytes(static_cast<double>(bytes)); }
 
 struct FreeBlock {
   FreeBlock* next;
@@ -65,9 +70,9 @@ class Pool {
     use_.current -= bytes;
     if (limit_)
       fail_hint("allow more with --memory or set_memory_limit(), or make the model, batch or context smaller",
-                "out of memory: {} more bytes asked for, {} held, the limit is {}", bytes, use_.reserved,
-                limit_);
-    fail("out of memory: {} more bytes asked for, {} held", bytes, use_.reserved);
+                "out of memory: {} more asked for, {} held, the limit is {}", in_words(bytes),
+                in_words(use_.reserved), in_words(limit_));
+    fail("out of memory: {} more asked for, {} held", in_words(bytes), in_words(use_.reserved));
   }
 
   void give(void* memory, int index) {
@@ -144,10 +149,14 @@ class Pool {
   }
 
   void* carve(size_t bytes) {
-    if (!slab_ || slab_used_ + bytes > slab) {
-      void* fresh = map(slab);
+    if (!slab_ || slab_used_ + bytes > slab_bytes_) {
+      // Where the limit leaves no room for a whole slab, a smaller one takes what it leaves.
+      size_t size = slab;
+      if (limit_ && limit_ > use_.reserved) size = std::min(slab, (limit_ - use_.reserved) / page * page);
+      void* fresh = size < bytes ? nullptr : map(size);
       if (!fresh) return nullptr;
       slab_ = static_cast<char*>(fresh);  // the rest of the old slab stays unused: less than a block
+      slab_bytes_ = size;
       slab_used_ = 0;
     }
     void* block = slab_ + slab_used_;
@@ -159,7 +168,7 @@ class Pool {
   std::array<FreeBlock*, class_count> free_{};
   MemoryUse use_{};
   char* slab_ = nullptr;
-  size_t slab_used_ = 0, limit_ = 0;
+  size_t slab_bytes_ = 0, slab_used_ = 0, limit_ = 0;
 };
 
 // Never destroyed: arrays in other static objects may outlive any order of destruction.

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/format.h"
+
 namespace intarsia {
 
 namespace {
@@ -43,6 +45,11 @@ Terminal Terminal::of(std::FILE* stream) {
 void Terminal::measure(std::FILE* stream) {
   winsize size{};
   if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) columns = size.ws_col;
+}
+
+std::string Terminal::over(std::string_view line) const {
+  // The last column stays free: some terminals wrap as soon as it is written.
+  return fmt::format("\r{}\x1b[K", cut_to_width(line, columns - 1));
 }
 
 std::string Terminal::styled(const char* code, std::string_view text) const {

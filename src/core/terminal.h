@@ -16,6 +16,9 @@ struct Terminal {
   // Asks the stream for its width again; the old one stays if it does not say.
   void measure(std::FILE* stream);
 
+  // Writes a line over the one that the cursor is in, cut to the width: a longer one would scroll.
+  std::string over(std::string_view line) const;
+
   // The text in the style, or as it is where colour is off.
   std::string bold(std::string_view text) const { return styled("1", text); }
   std::string dim(std::string_view text) const { return styled("2", text); }

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <fcntl.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,14 @@ namespace {
 std::string content_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+[[noreturn]] void become_program(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv = {const_cast<char*>(INTARSIA_BINARY)};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  execv(INTARSIA_BINARY, argv.data());
+  _exit(127);
 }
 
 }  // namespace
@@ -54,11 +63,7 @@ Outcome run(const std::vector<std::string>& arguments, const std::string& in,
     dup2(open(folder.path("in").c_str(), O_RDONLY), 0);
     dup2(open(folder.path("out").c_str(), O_WRONLY | O_CREAT, 0600), 1);
     dup2(open(folder.path("err").c_str(), O_WRONLY | O_CREAT, 0600), 2);
-    std::vector<char*> argv = {const_cast<char*>(INTARSIA_BINARY)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    execv(INTARSIA_BINARY, argv.data());
-    _exit(127);
+    become_program(arguments);
   }
   int status = 0;
   waitpid(child, &status, 0);
@@ -67,6 +72,24 @@ Outcome run(const std::vector<std::string>& arguments, const std::string& in,
   outcome.out = content_of(folder.path("out"));
   outcome.err = content_of(folder.path("err"));
   return outcome;
+}
+
+std::string run_in_terminal(const std::vector<std::string>& arguments, unsigned short columns) {
+  const winsize size{24, columns, 0, 0};
+  int terminal = -1;
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
+  if (child < 0) return {};
+  if (child == 0) {
+    setenv("TERM", "xterm", 1);
+    become_program(arguments);
+  }
+  std::string written;
+  char chunk[4096];
+  for (ssize_t got; (got = read(terminal, chunk, sizeof chunk)) > 0;)
+    written.append(chunk, static_cast<size_t>(got));
+  close(terminal);
+  waitpid(child, nullptr, 0);
+  return written;
 }
 
 }  // namespace intarsia::test

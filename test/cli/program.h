@@ -14,6 +14,9 @@ struct Outcome {
 Outcome run(const std::vector<std::string>& arguments, const std::string& in = {},
             const std::vector<std::string>& environment = {});
 
+// What it writes to a terminal of so many columns.
+std::string run_in_terminal(const std::vector<std::string>& arguments, unsigned short columns);
+
 // Larger data that tests use when it is there.
 std::filesystem::path data(const std::string& name);
 

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <regex>
 
+#include "core/format.h"
 #include "program.h"
 
 namespace intarsia {
@@ -17,6 +19,7 @@ namespace fs = std::filesystem;
 using test::Folder;
 using test::Outcome;
 using test::run;
+using test::run_in_terminal;
 
 const std::string llama = std::string(INTARSIA_SOURCE_DIR) + "/test/golden/models/llama-grouped-tied";
 
@@ -51,6 +54,41 @@ TEST(Surroundings, NeitherColourNorHomeNorWidthIsNeeded) {
   const Outcome outcome = run({"doctor"}, "", {"NO_COLOR=1", "HOME=/proc", "COLUMNS=20"});
   EXPECT_EQ(outcome.exit, 0) << outcome.err;
   EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);
+}
+
+// Lines that are written over each other: one that wraps would fill the screen.
+TEST(Surroundings, WhatIsRewrittenFitsNarrowTerminals) {
+  const Folder folder;
+  std::string text;
+  for (int i = 0; i < 2000; i++) text += "the cat sat on mat " + std::to_string(i % 7) + ". ";
+  const std::string book = folder.write("book.txt", text);
+  for (const unsigned short columns : {20, 40}) {
+    const std::string out = folder.path("run" + std::to_string(columns));
+    const std::vector<std::string> train = {"train",
+                                            book,
+                                            "--out",
+                                            out,
+                                            "training.steps=30",
+                                            "training.log_every=1",
+                                            "model.width=16",
+                                            "model.heads=2",
+                                            "model.layers=1",
+                                            "model.context=16",
+                                            "schedule.warm_up=1"};
+    const std::vector<std::string> eval = {"eval", "perplexity", out, book, "--context", "16"};
+    for (const auto& arguments : {train, eval}) {
+      const std::string written = run_in_terminal(arguments, columns);
+      int rewritten = 0;
+      for (size_t end, at = 0; (end = written.find("\x1b[K", at)) != std::string::npos; at = end + 3) {
+        const size_t start = written.rfind('\r', end) + 1;
+        static const std::regex style("\x1b\\[[0-9;]*m");
+        const std::string shown = std::regex_replace(written.substr(start, end - start), style, "");
+        EXPECT_LT(display_width(shown), columns) << shown;
+        rewritten++;
+      }
+      EXPECT_GT(rewritten, 2) << written;
+    }
+  }
 }
 
 TEST(Surroundings, EmptyAndHugeSparseFilesAreOneErrorLine) {
@@ -89,13 +127,25 @@ TEST(Surroundings, TwoTrainingsInOneRunDirectoryAreRefused) {
 
 TEST(Surroundings, MemoryIsLimitedByOneOption) {
   const Folder folder;
-  const std::string out = folder.path("logits.npy");
-  const std::vector<std::string> logits = {"eval", "logits", llama, "[1, 2, 3]", "--out", out};
-  std::vector<std::string> small = {"--memory", "1M"}, enough = {"--memory", "1.5GiB"};
-  small.insert(small.end(), logits.begin(), logits.end());
-  enough.insert(enough.end(), logits.begin(), logits.end());
-  expect_one_error_line(run(small), "out of memory");
-  EXPECT_EQ(run(enough).exit, 0);
+  const std::vector<std::string> logits = {"eval",      "logits", llama,
+                                           "[1, 2, 3]", "--out",  folder.path("logits.npy")};
+  const std::vector<std::string> train = {"train",
+                                          folder.write("book.txt", std::string(9000, 'a')),
+                                          "--out",
+                                          folder.path("run"),
+                                          "training.steps=200",
+                                          "model.width=128"};
+  const auto limited = [](const char* size, const std::vector<std::string>& command) {
+    std::vector<std::string> arguments = {"--memory", size};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return run(arguments);
+  };
+  EXPECT_EQ(limited("1M", logits).exit, 0) << "small arrays fit below a small limit";
+  EXPECT_EQ(limited("1.5GiB", logits).exit, 0);
+  const Outcome refused = limited("1M", train);
+  EXPECT_EQ(refused.exit, 1);
+  EXPECT_NE(refused.err.find("out of memory: "), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find(" held, the limit is 1.00 MiB"), std::string::npos) << refused.err;
   for (const char* wrong : {"lots", "5", "-1G", "1Q", "G"})
     EXPECT_EQ(run({"--memory", wrong, "doctor"}).exit, 2) << wrong;
 }

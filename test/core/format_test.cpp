@@ -192,6 +192,21 @@ TEST_F(TerminalTest, KnowsWidthColourAndCharactersOfATerminal) {
   EXPECT_FALSE(Terminal::of(pseudo.stream()).utf8);
 }
 
+TEST_F(TerminalTest, ALineOverAnotherStaysBelowTheWidth) {
+  Terminal terminal;
+  for (const int columns : {1, 20, 40}) {
+    terminal.columns = columns;
+    for (const std::string_view line : {"window 1/2", "window 1/200  perplexity 12.34  5 h 20 min left",
+                                        "\u6a21\u578b \u6a21\u578b \u6a21\u578b \u6a21\u578b"}) {
+      const std::string written = terminal.over(line);
+      ASSERT_TRUE(written.starts_with("\r") && written.ends_with("\x1b[K"));
+      const std::string_view shown = std::string_view(written).substr(1, written.size() - 4);
+      EXPECT_LT(display_width(shown), columns);
+      EXPECT_TRUE(line.starts_with(shown)) << shown;
+    }
+  }
+}
+
 TEST_F(TerminalTest, AFileIsNoTerminal) {
   std::FILE* file = std::tmpfile();
   ASSERT_TRUE(file);
