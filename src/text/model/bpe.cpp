@@ -18,13 +18,16 @@ MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
   slots_.assign(slots, none);
   results_.assign(slots, -1);
   mask_ = slots - 1;
+  filter_.reset(slots);
   for (const Merge& merge : merges) {
     const int32_t largest = std::max({merge.left, merge.right, merge.result});
     if (largest >= 1 << id_bits)
       fail("{}: a merge has the id {}, expected one below {}", name, largest, 1 << id_bits);
     if (merge.rank >= none) fail("{}: has more than {} merges", name, none);
     const uint64_t pair = pair_of(merge.left, merge.right);
-    const Found found = find(merge.left, merge.right);
+    const uint64_t hash = hash_of(pair);
+    filter_.add(hash);
+    const Found found = find(pair, hash);
     slots_[found.place] = pair << rank_bits | merge.rank;
     results_[found.place] = merge.result;
   }
@@ -84,7 +87,6 @@ bool Bpe::find_out(int32_t id, std::string_view word) const {
 }
 
 void Bpe::merge(std::string_view word, Ids& out) const {
-  constexpr size_t few = 48;
   if (word.size() <= few) {
     int32_t ids[few];
     const size_t count = merge_few(ids, first_symbols(word, ids));
@@ -141,25 +143,37 @@ size_t Bpe::first_symbols(std::string_view word, int32_t* out) const {
   return count;
 }
 
-// Few symbols: the ranks of all pairs in a row, the least one searched again after each merge.
+// Few symbols: those that are left are bits, and the least of the keys says which pair is merged next.
 size_t Bpe::merge_few(int32_t* ids, size_t count) const {
-  MergeTable::Found pairs[64];
   if (count < 2 || merges_.empty()) return count;
-  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
-  while (count > 1) {
-    size_t best = 0;
-    for (size_t i = 1; i + 1 < count; ++i) {
-      if (pairs[i].rank < pairs[best].rank) best = i;
-    }
-    if (pairs[best].rank == MergeTable::none) break;
-    ids[best] = merges_.result(pairs[best]);
-    --count;
-    for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
-    for (size_t i = best; i + 1 < count; ++i) pairs[i] = pairs[i + 1];
-    if (best > 0) pairs[best - 1] = merges_.find(ids[best - 1], ids[best]);
-    if (best + 1 < count) pairs[best] = merges_.find(ids[best], ids[best + 1]);
+  // Of the pair that begins with each symbol: rank above place, so that of equal ranks the leftmost wins.
+  constexpr int place_bits = 6;
+  constexpr uint32_t no_merge = MergeTable::none << place_bits;
+  uint32_t keys[few], found[few];
+  const auto look = [&](size_t left, size_t right) {
+    const MergeTable::Found merge = merges_.find(ids[left], ids[right]);
+    keys[left] = merge.rank << place_bits | static_cast<uint32_t>(left);
+    found[left] = merge.place;
+  };
+  for (size_t i = 0; i + 1 < count; ++i) look(i, i + 1);
+  uint64_t there = ~uint64_t{0} >> (64 - count);
+  while (true) {
+    uint32_t least = no_merge;
+    for (size_t i = 0; i + 1 < count; ++i) least = std::min(least, keys[i]);
+    if (least >= no_merge) break;
+    const size_t left = least & ((1u << place_bits) - 1);
+    const uint64_t behind = there & ~uint64_t{1} << left;
+    const auto right = static_cast<size_t>(std::countr_zero(behind));
+    ids[left] = merges_.result(found[left]);
+    there &= ~(uint64_t{1} << right);
+    keys[left] = keys[right] = no_merge;
+    if (const uint64_t next = behind & (behind - 1)) look(left, static_cast<size_t>(std::countr_zero(next)));
+    if (const uint64_t before = there & ((uint64_t{1} << left) - 1))
+      look(static_cast<size_t>(63 - std::countl_zero(before)), left);
   }
-  return count;
+  size_t kept = 0;
+  for (; there != 0; there &= there - 1) ids[kept++] = ids[std::countr_zero(there)];
+  return kept;
 }
 
 // Many symbols: a linked list, and a heap of possible merges: O(n log n) whatever the word is.
@@ -202,7 +216,7 @@ size_t Bpe::merge_many(int32_t* ids, size_t count, Skip&& skip) const {
     }
     for (const uint64_t again : skipped) heap.push(again);
     skipped.clear();
-    ids[at] = merges_.result(merge);
+    ids[at] = merges_.result(merge.place);
     ids[right] = gone;
     next[at] = next[right];
     if (next[at] != end) {

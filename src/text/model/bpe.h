@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "intarsia/tokenizer.h"
+#include "text/model/hash_filter.h"
 #include "text/model/segmentation.h"
 
 namespace intarsia {
@@ -33,15 +34,11 @@ class MergeTable {
     uint32_t rank, place;
   };
   Found find(int32_t left, int32_t right) const {
-    const uint64_t pair = pair_of(left, right);
-    for (size_t at = slot_of(pair);; at = (at + 1) & mask_) {
-      const uint64_t slot = slots_[at];
-      const auto rank = static_cast<uint32_t>(slot) & none;
-      if (slot >> rank_bits == pair || rank == none) return {rank, static_cast<uint32_t>(at)};
-    }
+    const uint64_t pair = pair_of(left, right), hash = hash_of(pair);
+    return filter_.may_hold(hash) ? find(pair, hash) : Found{none, 0};
   }
   // What a merge that was found makes.
-  int32_t result(Found found) const { return results_[found.place]; }
+  int32_t result(uint32_t place) const { return results_[place]; }
   bool empty() const { return mask_ == 0; }
   // All of them, by rank.
   std::vector<Merge> list() const;
@@ -50,14 +47,22 @@ class MergeTable {
   static uint64_t pair_of(int32_t left, int32_t right) {
     return uint64_t{static_cast<uint32_t>(left)} << id_bits | static_cast<uint32_t>(right);
   }
-  size_t slot_of(uint64_t pair) const {
+  uint64_t hash_of(uint64_t pair) const {
     const auto product = static_cast<unsigned __int128>(pair ^ seed_) * 0x9e3779b97f4a7c15u;
-    return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) & mask_;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  }
+  Found find(uint64_t pair, uint64_t hash) const {
+    for (size_t at = hash & mask_;; at = (at + 1) & mask_) {
+      const uint64_t slot = slots_[at];
+      const auto rank = static_cast<uint32_t>(slot) & none;
+      if (slot >> rank_bits == pair || rank == none) return {rank, static_cast<uint32_t>(at)};
+    }
   }
   uint64_t seed_ = hash_seed();
   std::vector<uint64_t> slots_;   // pair above, rank below; an empty one has the rank none
   std::vector<int32_t> results_;  // by slot
   size_t mask_ = 0;
+  HashFilter filter_;
 };
 
 class Bpe final : public SegmentationModel {
@@ -103,6 +108,7 @@ class Bpe final : public SegmentationModel {
   bool find_out(int32_t id, std::string_view word) const;
   void merge(std::string_view word, Ids& out) const;
   size_t first_symbols(std::string_view word, int32_t* out) const;
+  static constexpr size_t few = 48;  // symbols
   size_t merge_few(int32_t* ids, size_t count) const;
   template <class Skip>
   size_t merge_many(int32_t* ids, size_t count, Skip&& skip) const;

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/model/hash_filter.h"
+
 namespace intarsia {
 
 // Drawn once per process, so that no file can be made whose strings all fall into one slot of a hash table.
@@ -30,9 +32,9 @@ class StringTable {
   }
   // The id of an indexed string, or -1.
   int32_t find(std::string_view text) const {
-    if (slots_.empty()) return -1;
-    const uint64_t key = key_of(text);
-    for (size_t at = slot_of(key, text.size());; at = (at + 1) & mask_) {
+    const uint64_t key = key_of(text), hash = hash_of(key, text.size());
+    if (!filter_.may_hold(hash)) return -1;
+    for (size_t at = hash & mask_;; at = (at + 1) & mask_) {
       const Slot& slot = slots_[at];
       if (slot.id < 0) return -1;
       if (slot.key == key && slot.length == text.size() && (text.size() <= 8 || (*this)[slot.id] == text))
@@ -73,13 +75,14 @@ class StringTable {
     const auto product = static_cast<unsigned __int128>(x) * 0x9e3779b97f4a7c15u;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
-  size_t slot_of(uint64_t key, size_t length) const { return mix(key ^ seed_ ^ length << 56) & mask_; }
+  uint64_t hash_of(uint64_t key, size_t length) const { return mix(key ^ seed_ ^ length << 56); }
 
   uint64_t seed_ = hash_seed();
   std::string text_;
   std::vector<uint32_t> ends_ = {0};  // string i is [ends_[i], ends_[i + 1])
   std::vector<Slot> slots_;
   size_t mask_ = 0;
+  HashFilter filter_;
 };
 
 }  // namespace intarsia
