@@ -10,6 +10,7 @@
 #include "core/fail.h"
 #include "data/file.h"
 #include "text/format/base64.h"
+#include "text/model/scaled.h"
 #include "text/unicode/unicode.h"
 
 namespace intarsia {
@@ -179,30 +180,84 @@ double Unigram::log_sum(std::string_view word, double alpha) const {
   return sums[word.size()];
 }
 
-// One pass forward: of the segmentations of the text up to a place, one is kept, each with its probability,
-// since a new one replaces it with the share that it has in the sum so far.
-void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const {
-  std::vector<Step> steps(word.size() + 1, Step{-infinity, -1, 0, infinity});
+// exp(alpha * score) of each id.
+struct Unigram::Weights {
+  double alpha;
+  std::vector<Scaled> of_id;
+  Scaled of_unknown;
+  Scaled of(int32_t id, int32_t unknown) const { return id == unknown ? of_unknown : of_id[id]; }
+};
+
+std::shared_ptr<const Unigram::Weights> Unigram::weights(double alpha) const {
+  const std::lock_guard lock(weights_mutex_);
+  if (weights_ && weights_->alpha == alpha) return weights_;
+  auto made = std::make_shared<Weights>();
+  made->alpha = alpha;
+  made->of_unknown = Scaled::exponential(alpha * parts_.unknown_score);
+  made->of_id.reserve(parts_.scores.size());
+  for (const double score : parts_.scores)
+    made->of_id.push_back(score > -infinity ? Scaled::exponential(alpha * score) : Scaled());
+  weights_ = made;
+  return made;
+}
+
+// From the end: the sum of the weights of all segmentations behind each place. From the start: each token
+// with the share that the segmentations through it have. One random number a token.
+void Unigram::draw(std::string_view word, const Weights& weights, Random& random, Step* steps) const {
+  Room<Scaled> room(word.size() + 1);
+  Scaled* sums = room.data();
+  sums[word.size()] = {1, 0};
+  for (size_t begin = word.size(); begin-- > 0;) {
+    Scaled sum;
+    each_edge(word, begin,
+              [&](size_t end, int32_t id, double) { sum += weights.of(id, parts_.unknown) * sums[end]; });
+    sum.normalize();
+    sums[begin] = sum;
+  }
+  for (size_t begin = 0; begin < word.size();) {
+    const Scaled sum = sums[begin];
+    double left = random.uniform() * sum.value;
+    size_t chosen_end = 0;
+    int32_t chosen = -1;
+    each_edge(word, begin, [&](size_t end, int32_t id, double) {
+      if (left < 0) return;
+      const double weight = (weights.of(id, parts_.unknown) * sums[end]).value_at(sum.power);
+      if (weight == 0 && chosen_end > 0) return;
+      left -= weight;
+      chosen = id;
+      chosen_end = end;
+    });
+    steps[chosen_end] = {0, chosen, static_cast<uint32_t>(begin), infinity};
+    begin = chosen_end;
+  }
+}
+
+// https://kexue.fm/archives/9768: forward, each token against the best score so far.
+void Unigram::draw_biased(std::string_view word, double alpha, Random& random, Step* steps) const {
+  std::fill_n(steps, word.size() + 1, Step{-infinity, -1, 0, infinity});
   steps[0].score = 0;
   for (size_t begin = 0; begin < word.size(); ++begin) {
     const double so_far = steps[begin].score;
     if (so_far == -infinity) continue;
     each_edge(word, begin, [&](size_t end, int32_t id, double score) {
       Step& step = steps[end];
-      const double candidate = so_far + (sampling.biased ? score : sampling.alpha * score);
-      double share;
-      if (sampling.biased) {
-        share = 1 / (1 + std::exp(sampling.alpha * (step.score - candidate)));
-        if (step.score == -infinity) share = 1;
-      } else {
-        step.score = log_add(step.score, candidate);
-        share = std::exp(candidate - step.score);
-      }
-      if (share < 1 && random.uniform() >= share) return;
-      step.id = id;
-      step.begin = static_cast<uint32_t>(begin);
-      if (sampling.biased) step.score = candidate;
+      const double candidate = so_far + score;
+      const bool first = step.score == -infinity;
+      if (!first && random.uniform() >= 1 / (1 + std::exp(alpha * (step.score - candidate)))) return;
+      step = {candidate, id, static_cast<uint32_t>(begin), infinity};
     });
+  }
+}
+
+void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const {
+  if (!std::isfinite(sampling.alpha)) fail("sample: alpha is {}, expected a number", sampling.alpha);
+  if (word.size() >= UINT32_MAX)
+    fail("tokenizer: a word has {} bytes, expected fewer than 2^32", word.size());
+  Room<Step> steps(word.size() + 1);
+  if (sampling.biased) {
+    draw_biased(word, sampling.alpha, random, steps.data());
+  } else {
+    draw(word, *weights(sampling.alpha), random, steps.data());
   }
   collect(word, steps.data(), out);
 }

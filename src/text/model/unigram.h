@@ -3,6 +3,7 @@
 // over bytes.
 #pragma once
 #include <array>
+#include <mutex>
 
 #include "text/model/segmentation.h"
 #include "text/model/trie.h"
@@ -45,7 +46,11 @@ class Unigram final : public SegmentationModel {
     uint32_t begin;
     double lead;  // by how much this step won over the next best one
   };
+  struct Weights;
   void segment(std::string_view word, Ids& out) const override;
+  std::shared_ptr<const Weights> weights(double alpha) const;
+  void draw(std::string_view word, const Weights& weights, Random& random, Step* steps) const;
+  void draw_biased(std::string_view word, double alpha, Random& random, Step* steps) const;
   std::string bytepiece_json(const Vocabulary& vocabulary) const;
   // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
   // won, at the place where it won least.
@@ -59,6 +64,8 @@ class Unigram final : public SegmentationModel {
 
   UnigramParts parts_;
   Trie trie_;
+  mutable std::mutex weights_mutex_;
+  mutable std::shared_ptr<const Weights> weights_;  // of the alpha that was asked for last
 };
 
 }  // namespace intarsia

@@ -1,0 +1,42 @@
+// A number >= 0 as value * 2^(digits * power): the probabilities of long texts are below all doubles.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace intarsia {
+
+struct Scaled {
+  static constexpr int digits = 256;
+  double value = 0;
+  int64_t power = 0;
+
+  static Scaled exponential(double exponent) {
+    constexpr double most = 1e8;  // stands for infinity, and keeps sums of powers far from their limit
+    const double binary = std::clamp(exponent / std::log(2.0), -most, most);
+    const double power = std::round(binary / digits);
+    return {std::exp2(binary - digits * power), static_cast<int64_t>(power)};
+  }
+  friend Scaled operator*(Scaled a, Scaled b) { return {a.value * b.value, a.power + b.power}; }
+  double value_at(int64_t other) const {
+    if (power == other) return value;
+    return std::ldexp(value, static_cast<int>(digits * std::clamp<int64_t>(power - other, -8, 8)));
+  }
+  void operator+=(Scaled other) {
+    if (value == 0 || other.power > power) *this = {value_at(other.power), other.power};
+    value += other.value_at(power);
+  }
+  // The value near 1, so that a product of two has one.
+  void normalize() {
+    constexpr double low = 0x1p-128, high = 0x1p128;
+    if (value >= low && value < high) return;
+    if (value == 0) return;
+    int exponent;
+    value = std::frexp(value, &exponent);
+    const int shift = static_cast<int>(std::lround(static_cast<double>(exponent) / digits));
+    value = std::ldexp(value, exponent - shift * digits);
+    power += shift;
+  }
+};
+
+}  // namespace intarsia
