@@ -80,6 +80,7 @@ struct Generated {
 };
 
 class Healer;
+struct Lookahead;
 
 class Generator {
  public:
@@ -96,14 +97,24 @@ class Generator {
   Generated generate(std::string_view prompt, const GenerateOptions& options = {}) {
     return generate(this->prompt(prompt), options);
   }
+  // The logarithm of the probability that the text behind the prompt begins with `bytes`, summed over all
+  // tokenizations of them; ways less likely than `negligible` times another are left out. (Phan et al.
+  // 2024, "Exact Byte-Level Probabilities from Tokenized Language Models".)
+  double log_probability(const Ids& prompt, std::string_view bytes, double negligible = 1e-3);
+  // What `heal` does to a prompt first: removes the tokens at its end that a longer one could replace, and
+  // returns their bytes.
+  std::string take_back(Ids& prompt);
   void reset();  // forgets the ids of the last call
 
   const Model& model() const { return *loaded_.model; }
   const Tokenizer& tokenizer() const { return *loaded_.tokenizer; }
 
  private:
+  void check_prompt(const Ids& prompt) const;
   Tensor read_prompt(const Ids& prompt, const GenerateOptions& options);
   Tensor step(std::span<const int32_t> ids);
+  const Healer& healer();
+  Lookahead lookahead();
   std::vector<float> healed(std::span<const float> logits, std::string_view rest);
   Loaded loaded_;
   std::unique_ptr<Cache> cache_;

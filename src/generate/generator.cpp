@@ -78,40 +78,72 @@ Tensor Generator::read_prompt(const Ids& prompt, const GenerateOptions& options)
   return logits;
 }
 
+namespace {
+
+// The ids of a tokenizer; rows of the model's matrix may be more.
+std::span<const float> row_of(const Tensor& logits, const Tokenizer& tokenizer) {
+  return logits.array().span<float>().first(static_cast<size_t>(tokenizer.size()));
+}
+
+}  // namespace
+
+Lookahead Generator::lookahead() {
+  return {[this](int32_t id) {
+            const Tensor next = step({&id, 1});
+            const auto row = row_of(next, *loaded_.tokenizer);
+            return std::vector<float>(row.begin(), row.end());
+          },
+          [this] {
+            cached_.pop_back();
+            cache_->rewind(static_cast<int64_t>(cached_.size()));
+          }};
+}
+
+const Healer& Generator::healer() {
+  if (!healer_) healer_ = std::make_unique<Healer>(*loaded_.tokenizer);
+  return *healer_;
+}
+
 std::vector<float> Generator::healed(std::span<const float> logits, std::string_view rest) {
-  const auto vocabulary = static_cast<size_t>(loaded_.tokenizer->size());
-  const Healer::Model model = {[&](int32_t id) {
-                                 const Tensor next = step({&id, 1});
-                                 const auto row = next.array().span<float>().first(vocabulary);
-                                 return std::vector<float>(row.begin(), row.end());
-                               },
-                               [&] {
-                                 cached_.pop_back();
-                                 cache_->rewind(static_cast<int64_t>(cached_.size()));
-                               }};
   // At the end of the context there is no room to look ahead.
   const bool room = static_cast<int64_t>(cached_.size() + rest.size()) < loaded_.model->context();
   constexpr double negligible = 1e-3;
-  return healer_->heal(logits, rest, model, room ? negligible : std::numeric_limits<double>::infinity());
+  return healer().heal(logits, rest, lookahead(),
+                       {room ? negligible : std::numeric_limits<double>::infinity()});
 }
+
+void Generator::check_prompt(const Ids& prompt) const {
+  if (prompt.empty()) fail("generate: the prompt has no ids");
+  if (static_cast<int64_t>(prompt.size()) > model().context())
+    fail_hint("shorten it", "generate: the prompt has {} tokens, the model's context is {}", prompt.size(),
+              model().context());
+}
+
+double Generator::log_probability(const Ids& prompt, std::string_view bytes, double negligible) {
+  const NoGradient no_gradient;
+  check_prompt(prompt);
+  if (static_cast<int64_t>(prompt.size() + bytes.size()) > model().context())
+    fail_hint("shorten them", "generate: {} tokens and {} bytes behind them, the model's context is {}",
+              prompt.size(), bytes.size(), model().context());
+  const Tensor logits = read_prompt(prompt, {});
+  constexpr int most_steps = 1 << 14;
+  return healer().log_probability(row_of(logits, *loaded_.tokenizer), bytes, lookahead(),
+                                  {negligible, most_steps});
+}
+
+std::string Generator::take_back(Ids& prompt) { return healer().take_back(prompt); }
 
 Generated Generator::generate(const Ids& given, const GenerateOptions& options) {
   const NoGradient no_gradient;
   const Model& model = *loaded_.model;
   const Tokenizer& tokenizer = *loaded_.tokenizer;
-  if (given.empty()) fail("generate: the prompt has no ids");
   Ids prompt = given;
   std::string rest;  // bytes of the prompt that the next ids begin with
-  if (options.heal) {
-    if (!healer_) healer_ = std::make_unique<Healer>(tokenizer);
-    rest = healer_->take_back(prompt);
-  }
+  if (options.heal) rest = take_back(prompt);
   if (options.chunk < 1 || options.max_tokens < 0)
     fail("generate: chunk is {} and max_tokens {}, expected 1 or more and 0 or more", options.chunk,
          options.max_tokens);
-  if (static_cast<int64_t>(prompt.size()) > model.context())
-    fail_hint("shorten it", "generate: the prompt has {} tokens, the model's context is {}", prompt.size(),
-              model.context());
+  check_prompt(prompt);
 
   Generated result;
   result.prompt_ids = prompt;
@@ -136,8 +168,7 @@ Generated Generator::generate(const Ids& given, const GenerateOptions& options) 
   bool wanted = true;
   while (true) {
     if (static_cast<int64_t>(result.ids.size()) == options.max_tokens) break;
-    // Rows of the model's matrix may be more than the tokenizer has ids.
-    const auto row = logits.array().span<float>().first(static_cast<size_t>(tokenizer.size()));
+    const auto row = row_of(logits, tokenizer);
     const int32_t id = rest.empty() ? sampler(row, all) : sampler(healed(row, rest), all);
     rest.erase(0, tokenizer.bytes(id).size());
     if (!options.ignore_stop_ids && contains(tokenizer.stop, id)) {

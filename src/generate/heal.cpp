@@ -9,7 +9,6 @@ namespace intarsia {
 namespace {
 
 constexpr size_t most_taken_back = 8;
-constexpr int most_steps = 256;  // of the model, for one id
 constexpr double never = -std::numeric_limits<double>::infinity();
 
 // log(exp(a) + exp(b))
@@ -73,16 +72,29 @@ std::string Healer::take_back(Ids& ids) const {
 }
 
 struct Healer::Search {
-  const Model& model;
+  const Lookahead& model;
   double negligible;  // its logarithm
-  double found = never;
+  int most_steps;
+  std::vector<double> best;  // by bytes done: the likeliest way that has done so many
   int steps = 0;
+
+  Search(const Lookahead& lookahead, const Effort& effort, size_t bytes)
+      : model(lookahead),
+        negligible(std::log(effort.negligible)),
+        most_steps(effort.steps),
+        best(bytes + 1, never) {}
+  // Whether a way that has done bytes up to `end` is worth going on.
+  bool takes(double probability, size_t end) const { return probability >= best[end] + negligible; }
+  void note(double probability, size_t begin, size_t end) {
+    for (size_t i = begin + 1; i <= end; ++i) best[i] = std::max(best[i], probability);
+  }
 };
 
 // The logarithm of the probability that tokens behind `logits` begin with `rest`. `so_far` is that of the
 // tokens before them.
-double Healer::log_probability(std::span<const float> logits, std::string_view rest, double so_far,
-                               Search& search, std::vector<float>* healed) const {
+double Healer::search_all(std::span<const float> logits, std::string_view rest, double so_far, Search& search,
+                          std::vector<float>* healed) const {
+  const size_t all = search.best.size() - 1, begin = all - rest.size();
   const double total = log_sum(logits);
   double sum = never;
   for (const int32_t id : beginning_with(rest)) {
@@ -90,7 +102,7 @@ double Healer::log_probability(std::span<const float> logits, std::string_view r
     sum = log_sum(sum, logit - total);
     if (healed) (*healed)[static_cast<size_t>(id)] = logit;
   }
-  search.found = log_sum(search.found, so_far + sum);
+  search.note(so_far + sum, begin, all);
 
   std::vector<int32_t> parts = inside(rest);
   std::stable_sort(parts.begin(), parts.end(), [&](int32_t a, int32_t b) {
@@ -98,11 +110,13 @@ double Healer::log_probability(std::span<const float> logits, std::string_view r
   });
   for (const int32_t id : parts) {
     const double own = logits[static_cast<size_t>(id)] - total;
-    if (so_far + own < search.found + search.negligible || search.steps == most_steps) break;
+    const size_t length = tokenizer_.bytes(id).size();
+    if (search.steps == search.most_steps) break;
+    if (!search.takes(so_far + own, begin + length)) continue;
+    search.note(so_far + own, begin, begin + length);
     ++search.steps;
     const std::vector<float> next = search.model.step(id);
-    const double behind =
-        log_probability(next, rest.substr(tokenizer_.bytes(id).size()), so_far + own, search, nullptr);
+    const double behind = search_all(next, rest.substr(length), so_far + own, search, nullptr);
     search.model.back();
     sum = log_sum(sum, own + behind);
     if (healed) (*healed)[static_cast<size_t>(id)] = static_cast<float>(own + total + behind);
@@ -110,14 +124,20 @@ double Healer::log_probability(std::span<const float> logits, std::string_view r
   return sum;
 }
 
-std::vector<float> Healer::heal(std::span<const float> logits, std::string_view rest, const Model& model,
-                                double negligible) const {
+std::vector<float> Healer::heal(std::span<const float> logits, std::string_view rest, const Lookahead& model,
+                                const Effort& effort) const {
   std::vector<float> healed(logits.size(), -std::numeric_limits<float>::infinity());
-  Search search{model, std::log(negligible)};
+  Search search(model, effort, rest.size());
   // Where the search has found nothing, what fits is taken as it is.
-  if (log_probability(logits, rest, 0, search, &healed) == never)
+  if (search_all(logits, rest, 0, search, &healed) == never)
     for (const int32_t id : inside(rest)) healed[static_cast<size_t>(id)] = logits[static_cast<size_t>(id)];
   return healed;
+}
+
+double Healer::log_probability(std::span<const float> logits, std::string_view bytes, const Lookahead& model,
+                               const Effort& effort) const {
+  Search search(model, effort, bytes.size());
+  return search_all(logits, bytes, 0, search, nullptr);
 }
 
 }  // namespace intarsia

@@ -73,13 +73,13 @@ TEST(Healing, IsTheExactProbabilityOfTheBytesSummedOverAllTokenizations) {
   const Healer healer(tokenizer);
   for (const std::string rest : {"a", "b", "ab", "ba", "aba", "bab", "abab", "bbab", "abaab"}) {
     Ids behind;
-    const Healer::Model model = {[&](int32_t id) {
-                                   behind.push_back(id);
-                                   return logits_behind(behind);
-                                 },
-                                 [&] { behind.pop_back(); }};
+    const Lookahead model = {[&](int32_t id) {
+                               behind.push_back(id);
+                               return logits_behind(behind);
+                             },
+                             [&] { behind.pop_back(); }};
     const std::vector<float> logits = logits_behind({});
-    const std::vector<float> healed = healer.heal(logits, rest, model, 0);
+    const std::vector<float> healed = healer.heal(logits, rest, model, {0});
     EXPECT_TRUE(behind.empty()) << "the model is back where it was";
     const std::vector<double> expected = enumerated(tokenizer, rest);
     double sum = 0;
@@ -96,16 +96,16 @@ TEST(Healing, WhatIsLeftOutIsNegligible) {
   const Healer healer(tokenizer);
   Ids behind;
   int steps = 0;
-  const Healer::Model model = {[&](int32_t id) {
-                                 ++steps;
-                                 behind.push_back(id);
-                                 return logits_behind(behind);
-                               },
-                               [&] { behind.pop_back(); }};
+  const Lookahead model = {[&](int32_t id) {
+                             ++steps;
+                             behind.push_back(id);
+                             return logits_behind(behind);
+                           },
+                           [&] { behind.pop_back(); }};
   const std::string rest = "abababba";
-  const std::vector<double> exact = probabilities(healer.heal(logits_behind({}), rest, model, 0));
+  const std::vector<double> exact = probabilities(healer.heal(logits_behind({}), rest, model, {0}));
   const int all_steps = std::exchange(steps, 0);
-  const std::vector<double> near = probabilities(healer.heal(logits_behind({}), rest, model, 0.01));
+  const std::vector<double> near = probabilities(healer.heal(logits_behind({}), rest, model, {0.01}));
   EXPECT_LT(steps, all_steps);
   for (size_t id = 0; id < exact.size(); ++id) EXPECT_NEAR(near[id], exact[id], 0.05) << id;
 }
