@@ -1,4 +1,5 @@
-// intarsia eval: how well a model predicts a text, and its logits for other programs.
+// intarsia eval: how well a model predicts a text, what a broken last token costs it, and its logits for
+// other programs.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@
 #include "data/file.h"
 #include "data/json.h"
 #include "data/npy.h"
+#include "generate/cut_loss.h"
 #include "intarsia/op.h"
 
 namespace intarsia::cli {
@@ -27,6 +29,7 @@ struct Arguments {
   ModelOptions model;
   std::string file, ids, out;
   int64_t context = 0;
+  HealingMeasure healing;
   bool json = false;
 };
 
@@ -88,6 +91,28 @@ void perplexity(const Arguments& arguments) {
   }
 }
 
+void healing(const Arguments& arguments) {
+  Generator generator(arguments.model.load());
+  HealingMeasure options = arguments.healing;
+  const Terminal screen = Terminal::of(stderr);
+  if (screen.interactive)
+    options.on_cut = [&](int64_t done) { fmt::print(stderr, "\rcut {}/{}\x1b[K", done, options.cuts); };
+  const CutLoss loss = measure_healing(generator, read_file(arguments.file), options);
+  if (screen.interactive) fmt::print(stderr, "\r\x1b[K");
+  if (arguments.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"naive", loss.naive},
+                                              {"healed", loss.healed},
+                                              {"exact", loss.exact},
+                                              {"recovered", recovered(loss)}}
+                           .dump());
+    return;
+  }
+  fmt::print(
+      "nats a byte over {} bytes behind {} cuts: naive {:.4f}, healed {:.4f}, exact {:.4f}; healing recovers "
+      "{:.1f} % of the gap\n",
+      options.bytes, format_count(options.cuts), loss.naive, loss.healed, loss.exact, 100 * recovered(loss));
+}
+
 Ids parse_ids(const std::string& text, int64_t vocabulary) {
   const Json list = parse_json(text, "ids");
   if (!list.is_array() || list.empty()) fail("ids: expected a list such as [1, 2]");
@@ -113,7 +138,7 @@ void logits(const Arguments& arguments) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("eval", "Measure a model: perplexity, logits");
+  CLI::App* verb = app.add_subcommand("eval", "Measure a model: perplexity, broken tokens, logits");
   verb->require_subcommand(1);
   verb->footer("Example:\n  intarsia eval perplexity runs/book book.txt");
   const auto arguments = std::make_shared<Arguments>();
@@ -128,6 +153,19 @@ void add_eval(CLI::App& app) {
   measure->footer(
       "Example:\n  intarsia eval perplexity models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --context 512");
   measure->callback([arguments] { perplexity(*arguments); });
+
+  CLI::App* cuts = verb->add_subcommand(
+      "healing", "What prompts that end inside a token cost, and how much of it token healing recovers");
+  arguments->model.add(*cuts);
+  cuts->add_option("FILE", arguments->file, "The text")->required();
+  cuts->add_option("--cuts", arguments->healing.cuts, "Places drawn at random")->capture_default_str();
+  cuts->add_option("--bytes", arguments->healing.bytes, "Bytes behind each")->capture_default_str();
+  cuts->add_option("--context", arguments->healing.context, "Bytes before each")->capture_default_str();
+  cuts->add_option("--seed", arguments->healing.seed)->capture_default_str();
+  cuts->add_flag("--json", arguments->json, "Print {\"naive\", \"healed\", \"exact\", \"recovered\"}");
+  cuts->footer(
+      "Example:\n  intarsia eval healing models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --cuts 100");
+  cuts->callback([arguments] { healing(*arguments); });
 
   CLI::App* dump = verb->add_subcommand("logits", "Write the logits of ids as a NumPy file, f32 [T, V]");
   arguments->model.add(*dump);

@@ -1,5 +1,7 @@
 // Every kind of model and format against what its own library says (test/golden/vocabulary_formats.py).
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 
@@ -7,6 +9,7 @@
 #include "intarsia/random.h"
 #include "intarsia/tokenizer_training.h"
 #include "text/format/base64.h"
+#include "text/format/bytepiece.h"
 #include "text/format/sentencepiece.h"
 #include "text/format/tiktoken.h"
 #include "text/token_spans.h"
@@ -234,6 +237,93 @@ TEST(Formats, SamplingIsExactAndTheOlderDrawIsNot) {
   EXPECT_NEAR(old[0], 0.25, 0.012);
   EXPECT_NEAR(old[1], 0.25, 0.012);
   EXPECT_NEAR(old[2], 0.5, 0.012);
+}
+
+// All segmentations of `text`, with the sum of their scores.
+void each_segmentation(const std::map<std::string, double>& scores, std::string_view text, double score,
+                       std::vector<std::string>& pieces,
+                       const std::function<void(const std::vector<std::string>&, double)>& f) {
+  if (text.empty()) return f(pieces, score);
+  for (const auto& [piece, own] : scores) {
+    if (!text.starts_with(piece)) continue;
+    pieces.push_back(piece);
+    each_segmentation(scores, text.substr(piece.size()), score + own, pieces, f);
+    pieces.pop_back();
+  }
+}
+
+TEST(Formats, BytePiecesSamplingHasTheDistributionThatEnumerationGives) {
+  std::vector<std::pair<std::string, int64_t>> counts;
+  for (int byte = 0; byte < 256; ++byte) counts.emplace_back(std::string(1, static_cast<char>(byte)), 40);
+  for (const char* piece :
+       {"the", "he", "th", "at", "cat", " c", "e ", "e c", "a c", "\xe6\x9c", "\x9c\x88", "月"})
+    counts.emplace_back(piece, 100 + 37 * static_cast<int64_t>(std::string_view(piece).size()));
+  const auto tokenizer = make_bytepiece(counts, "t");
+  double total = 0;
+  for (const auto& [piece, count] : counts) total += static_cast<double>(count);
+  std::map<std::string, double> scores;
+  for (const auto& [piece, count] : counts) scores[piece] = std::log(static_cast<double>(count) / total);
+  for (const double alpha : {0.2, 1.0, 2.5}) {
+    const std::string text = "the cat月";
+    std::map<Ids, double> expected;
+    double sum = 0;
+    std::vector<std::string> pieces;
+    each_segmentation(scores, text, 0, pieces, [&](const std::vector<std::string>& cut, double score) {
+      Ids ids;
+      for (const std::string& piece : cut) ids.push_back(*tokenizer->id_of(piece));
+      sum += expected[ids] = std::exp(alpha * score);
+    });
+    ASSERT_GT(expected.size(), 50u);
+    Random random(11);
+    SubwordSampling sampling;
+    sampling.alpha = alpha;
+    constexpr int draws = 100'000;
+    std::map<Ids, int> drawn;
+    for (int i = 0; i < draws; ++i) ++drawn[tokenizer->sample(text, sampling, random)];
+    // Rare ones together, so that each class expects at least 5.
+    double chi_squared = 0, rare = 0, rare_drawn = 0;
+    int classes = 0;
+    for (const auto& [ids, weight] : expected) {
+      const double expects = draws * weight / sum;
+      const auto found = drawn.find(ids);
+      const double got = found == drawn.end() ? 0 : found->second;
+      if (expects < 5) {
+        rare += expects;
+        rare_drawn += got;
+        continue;
+      }
+      chi_squared += (got - expects) * (got - expects) / expects;
+      ++classes;
+    }
+    if (rare >= 5) {
+      chi_squared += (rare_drawn - rare) * (rare_drawn - rare) / rare;
+      ++classes;
+    }
+    for (const auto& [ids, count] : drawn) EXPECT_TRUE(expected.contains(ids));
+    // Of chi-squared with n degrees of freedom the mean is n and the variance 2 n.
+    const double freedom = classes - 1;
+    EXPECT_LT(chi_squared, freedom + 4 * std::sqrt(2 * freedom)) << alpha << ", " << classes << " classes";
+    EXPECT_GT(chi_squared, freedom - 4 * std::sqrt(2 * freedom)) << alpha;
+  }
+}
+
+// The probability of such a text is far below the least double, that of the wrong cut is as small again.
+TEST(Formats, SamplingOfALongTextNeitherUnderflowsNorMindsTheScaleOfScores) {
+  const auto tokenizer = parse_tokenizer_json(
+      R"({"model": {"type": "Unigram", "unk_id": null, "vocab": [["a", -900], ["b", -900], ["ab", -1801]]}})",
+      "t");
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += "ab";
+  Random random(3);
+  SubwordSampling sampling;
+  sampling.alpha = 1;
+  const Ids ids = tokenizer->sample(text, sampling, random);
+  std::string again;
+  for (const int32_t id : ids) again += tokenizer->piece(id);
+  EXPECT_TRUE(again == text);
+  const auto whole = static_cast<double>(std::count(ids.begin(), ids.end(), 2));
+  const double share = 1 / (1 + std::exp(1.0));  // of "ab" against "a", "b"
+  EXPECT_NEAR(whole / 5000, share, 0.03);
 }
 
 TEST(Formats, DropoutKeepsTheTextAndZeroIsPlain) {
