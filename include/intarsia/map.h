@@ -18,6 +18,7 @@
 #pragma once
 #include <array>
 #include <concepts>
+#include <functional>
 
 #include "intarsia/array_map.h"
 #include "intarsia/tensor.h"
@@ -56,6 +57,15 @@ Tensor map(F f, const X&... x) {
 template <std::same_as<Tensor>... X>
 Tensor map(const PointwiseKernel& kernel, const X&... x) {
   return map_recorded([kernel] { return kernel; }, x...);
+}
+
+// A step between q k scale and the softmax of attention(): f(score), f(score, query position) or f(score,
+// query position, key position), with its gradient to the score.
+//
+//   options.formula = score_formula([](auto s, auto i, auto j) { return s - 0.1 * abs(i - j); });
+template <class F>
+std::function<PointwiseKernel()> score_formula(F f) {
+  return [f] { return simd::kernel_of(f); };
 }
 
 }  // namespace

@@ -5,10 +5,12 @@
 //
 // Shape letters: B batch, T time, D width, H heads, V vocabulary.
 #pragma once
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
 
+#include "intarsia/pointwise_kernel.h"
 #include "intarsia/random.h"
 #include "intarsia/tensor.h"
 
@@ -173,18 +175,52 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Run
                   bool training, double momentum = 0.1, double eps = 1e-5);
 
 // ---- attention
-// softmax(q k^T scale) v, tiled, never storing the scores (Dao et al. 2022). q [B, Tq, H, d], k and v [B, Tk,
-// Hkv, d], H a multiple of Hkv; returns [B, Tq, H, d]. Causal: query i sees keys up to i + Tk - Tq. scale 0
-// means 1/sqrt(d).
+// What a query sees and how its scores change before the softmax. Every field may be combined with every
+// other one, in training too: where PyTorch's flex_attention on a CPU wants a compiler at run time and has no
+// gradient, and its scaled_dot_product_attention takes a mask as n x n numbers and computes what it hides,
+// here hidden tiles are skipped, memory stays O(n), and a learned bias gets its gradient.
+//
+// The query number i stands at position i + Tk - Tq: queries are the last of the keys' positions.
 struct AttentionOptions {
-  bool causal = true;
-  double scale = 0;
+  bool causal = true;  // a query sees keys up to its own position
+  double scale = 0;    // of q k; 0: 1 / sqrt(d)
+
+  // What else hides a key; it is seen if nothing that is set hides it.
+  int64_t window = 0;  // keys this far away or farther (0: none) ...
+  int64_t sinks = 0;   // ... but not the first ones (Xiao et al. 2023)
+  Array prefix{};      // integers [B] or [1]: the first keys, which all queries see, causal or not
+  Array key_mask{};    // [B, Tk]: keys where it is 0, as padding
+  Array documents{};   // integers [B, Tk]: keys of other documents; a negative number is padding
+  Array pattern{};     // [H or 1, queries / cell, keys / cell, rounded up]: squares of keys where it is 0
+  int64_t cell = 64;
+
+  // How a score q k scale changes, in this order.
+  Array query_scale{};                         // [Tq]: a factor for each query; see log_n_scale
+  double soft_cap = 0;                         // cap tanh(score / cap) (Gemma 2); 0: none
+  std::function<PointwiseKernel()> formula{};  // anything else; see score_formula in map.h
+  Tensor bias{};  // [H or 1, 2 R + 1], added: column R + distance, distance = key - query position, held at
+                  // -R and R beyond; takes a gradient. See alibi and t5_buckets.
+
+  double dropout = 0;  // of probabilities, by `random`, which a recomputation replays
+  Random random{0};
 };
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions options = {});
+// softmax(scores) v, tiled, never storing the scores (Dao et al. 2022). q [B, Tq, H, d], k and v [B, Tk, Hkv,
+// d], H a multiple of Hkv; returns [B, Tq, H, d]. A query that sees nothing gives zeros.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
 // The same without gradient, keys and values read through a table of blocks: block i holds positions
-// [i * block, (i + 1) * block) as [block, Hkv, d]. q [1, Tq, H, d]; `keys` positions are valid; causal.
+// [i * block, (i + 1) * block) as [block, Hkv, d]. q [1, Tq, H, d]; `keys` positions are valid.
 Tensor attention(const Tensor& q, std::span<const Array> k_blocks, std::span<const Array> v_blocks,
-                 int64_t block, int64_t keys, AttentionOptions options = {});
+                 int64_t block, int64_t keys, const AttentionOptions& options = {});
+
+// A bias of -2^(-8 (h + 1) / heads) |distance| for distances up to `reach` (Press et al. 2022; for numbers of
+// heads that are no power of two as its authors' code).
+Array alibi(int64_t heads, int64_t reach);
+// Numbers of the buckets of distances -reach .. reach (Raffel et al. 2020), i64 [2 reach + 1]; with a table
+// [H, buckets] the bias is index_select(table, 1, t5_buckets(...)).
+Array t5_buckets(int64_t reach, bool bidirectional, int64_t buckets = 32, int64_t max_distance = 128);
+// max(1, log(position + 1) / log(length)) for positions first .. first + count - 1 (Su 2021): attention keeps
+// its entropy beyond the length it was trained for.
+Array log_n_scale(int64_t first, int64_t count, int64_t length);
 
 // A list of axis numbers; negative ones count from the end.
 using Axes = Shape;

@@ -3,6 +3,7 @@
 // handling is here. Every result is independent of the thread count: a row is computed by one thread, sums
 // over rows go in fixed chunks.
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -83,14 +84,29 @@ struct AttentionBlocks {        // keys and values as runs of `block` positions;
   std::span<const Array> k, v;  // each [B, block, Hkv, d], last axis contiguous (B = 1 for a cache)
   int64_t block, keys;
 };
-struct AttentionShape {
+struct AttentionRule {  // AttentionOptions (op.h), checked; an empty array is not there
   double scale;
   bool causal;
+  int64_t window = 0, sinks = 0;
+  Array prefix;     // i64 [B]
+  Array key_mask;   // u8 [B, Tk]
+  Array documents;  // i32 [B, Tk]; negative: padding
+  Array cells;      // u8 [H or 1, rows, columns]
+  int64_t cell = 0;
+  Array query_scale;  // f64 [Tq]
+  double soft_cap = 0;
+  std::function<PointwiseKernel()> formula;
+  Array bias;  // f64 [H or 1, 2 R + 1]
+  double dropout = 0;
+  uint64_t seed = 0, stream = 0, index = 0;
 };
-// lse [B, H, Tq] f32 (natural log of the sum of exponentials) may be null when no backward follows.
-void attention(const Array& q, const AttentionBlocks& kv, AttentionShape, Array& o, Array* lse);
-void attention_backward(const Array& q, const Array& k, const Array& v, const Array& o, const Array& lse,
-                        const Array& d_o, AttentionShape, Array& dq, Array& dk, Array& dv);
+// norms [B, H, Tq] f64 is what the backward needs to know of each row's softmax (attention knows what it
+// means), null when none follows.
+void attention(const Array& q, const AttentionBlocks& kv, const AttentionRule&, Array& o, Array* norms);
+// d_bias (f64, in the shape of the rule's) is null where there is none.
+void attention_backward(const Array& q, const Array& k, const Array& v, const Array& o, const Array& norms,
+                        const Array& d_o, const AttentionRule&, Array& dq, Array& dk, Array& dv,
+                        Array* d_bias);
 
 // ---- rows (last axis; x contiguous)
 Array softmax(const Array& x);
@@ -103,7 +119,7 @@ struct CrossEntropyRows {
 CrossEntropyRows cross_entropy(const Array& logits, const Array& targets_i64, int64_t ignore,
                                double smoothing);
 // d logits = dloss[n] * (softmax - smoothed target), zero rows where ignored
-Array cross_entropy_backward(const Array& logits, const Array& targets_i64, const Array& lse,
+Array cross_entropy_backward(const Array& logits, const Array& targets_i64, const Array& norms,
                              const Array& dloss, int64_t ignore, double smoothing);
 struct Normed {
   Array y, mean, rstd;

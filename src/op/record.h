@@ -56,6 +56,10 @@ inline int axis_of(const char* op, int64_t axis, int rank) {
   if (a < 0 || a >= rank) fail("{}: axis {} is outside an array of {} axes", op, axis, rank);
   return static_cast<int>(a);
 }
+// x, or a copy where its last axis is not contiguous: some kernels take any other strides.
+inline Array rows_contiguous(const Array& x) {
+  return x.dim(-1) == 1 || x.strides()[-1] == 1 ? x : kernel::contiguous(x);
+}
 // Integer ids as i64; each must lie in [0, bound) or equal `also`.
 Array checked_ids(const char* op, const char* argument, const Tensor& ids, int64_t bound,
                   int64_t also = INT64_MIN);

@@ -1,16 +1,9 @@
-// Operations on tokens and positions: embedding, rotary positions, attention, dropout.
+// Operations on tokens and positions: embedding, rotary positions, dropout.
 #include <cmath>
 
 #include "op/record.h"
 
 namespace intarsia {
-
-namespace {
-// x, or a copy where its last axis is not contiguous: the kernels take any other strides.
-Array rows_contiguous(const Array& x) {
-  return x.dim(-1) == 1 || x.strides()[-1] == 1 ? x : kernel::contiguous(x);
-}
-}  // namespace
 
 Array checked_ids(const char* op, const char* argument, const Tensor& ids, int64_t bound, int64_t also) {
   if (is_float(ids.dtype()) || is_quantized(ids.dtype()))
@@ -64,83 +57,6 @@ Tensor rope(const Tensor& x, const RopeTable& table, int64_t first) {
   return record(tag::rope, y, {&x}, [table, first](const Array& dy, Gradients& dx) {
     dx.add(0, kernel::rope(dy, table.cos, table.sin, table.interleaved, first, true));
   });
-}
-
-namespace {
-
-void check_heads(const Tensor& q, const Shape& k, const Shape& v) {
-  if (q.rank() != 4)
-    fail("attention: q has shape {}, expected [batch, time, heads, head size]", q.shape().text());
-  if (k.rank() != 4 || k[3] != q.dim(3) || k[2] < 1 || q.dim(2) % k[2])
-    fail("attention: k has shape {}, expected [{}, keys, a divisor of {} heads, {}]", k.text(), q.dim(0),
-         q.dim(2), q.dim(3));
-  if (!(v == k)) fail("attention: v has shape {}, expected {}, as k", v.text(), k.text());
-}
-
-double scale_of(const AttentionOptions& options, int64_t head_size) {
-  return options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(head_size));
-}
-
-}  // namespace
-
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, AttentionOptions options) {
-  require_float("attention", "q", q);
-  check_heads(q, k.shape(), v.shape());
-  if (k.dim(0) != q.dim(0))
-    fail("attention: k has shape {}, expected a batch of {}", k.shape().text(), q.dim(0));
-  if (k.dtype() != q.dtype() || v.dtype() != q.dtype())
-    fail("attention: types are {}, {}, {}, expected one for q, k and v", info(q.dtype()).name,
-         info(k.dtype()).name, info(v.dtype()).name);
-  if (options.causal && k.dim(1) < q.dim(1))
-    fail("attention: {} keys for {} queries; causal attention needs at least as many keys", k.dim(1),
-         q.dim(1));
-  const kernel::AttentionShape shape{scale_of(options, q.dim(3)), options.causal};
-  const Array qa = rows_contiguous(q.array()), ka = rows_contiguous(k.array()),
-              va = rows_contiguous(v.array());
-  Array o = Array::empty(q.shape(), q.dtype());
-  Array lse = Array::empty({q.dim(0), q.dim(2), q.dim(1)}, q.dtype() == DType::f64 ? DType::f64 : DType::f32);
-  kernel::attention(qa, {{&ka, 1}, {&va, 1}, k.dim(1), k.dim(1)}, shape, o, &lse);
-  return record(tag::attention, o, {&q, &k, &v},
-                [q = Saved(qa), k = Saved(ka), v = Saved(va), o = Saved(o), lse, shape](const Array& dy,
-                                                                                        Gradients& dx) {
-                  Array dq = Array::empty(q->shape(), q->dtype());
-                  Array dk = Array::empty(k->shape(), k->dtype()), dv = Array::empty(v->shape(), v->dtype());
-                  kernel::attention_backward(*q, *k, *v, *o, lse, dy, shape, dq, dk, dv);
-                  dx.add(0, std::move(dq));
-                  dx.add(1, std::move(dk));
-                  dx.add(2, std::move(dv));
-                });
-}
-
-Tensor attention(const Tensor& q, std::span<const Array> k_blocks, std::span<const Array> v_blocks,
-                 int64_t block, int64_t keys, AttentionOptions options) {
-  if (q.needs_gradient() && recording())
-    fail("attention: keys from a block table take no gradient; use NoGradient");
-  if (k_blocks.empty() || k_blocks.size() != v_blocks.size() ||
-      keys > block * static_cast<int64_t>(k_blocks.size()))
-    fail("attention: {} key blocks and {} value blocks of {} positions do not hold {} keys", k_blocks.size(),
-         v_blocks.size(), block, keys);
-  for (size_t i = 0; i < k_blocks.size(); i++) {
-    Shape k = k_blocks[i].shape(), v = v_blocks[i].shape();
-    if (k.rank() == 3 && v.rank() == 3) {
-      k = {1, k[0], k[1], k[2]};
-      v = {1, v[0], v[1], v[2]};
-    }
-    check_heads(q, k, v);
-  }
-  if (options.causal && keys < q.dim(1)) fail("attention: {} keys for {} queries", keys, q.dim(1));
-  std::vector<Array> k, v;
-  const auto with_batch = [](const Array& x) {
-    return x.rank() == 4 ? x
-                         : x.view({1, x.dim(0), x.dim(1), x.dim(2)},
-                                  {x.size(), x.strides()[0], x.strides()[1], x.strides()[2]});
-  };
-  for (const Array& x : k_blocks) k.push_back(with_batch(x));
-  for (const Array& x : v_blocks) v.push_back(with_batch(x));
-  Array o = Array::empty(q.shape(), q.dtype());
-  kernel::attention(rows_contiguous(q.array()), {k, v, block, keys},
-                    {scale_of(options, q.dim(3)), options.causal}, o, nullptr);
-  return Tensor(std::move(o));
 }
 
 Tensor dropout(const Tensor& x, double p, const Random& random) {

@@ -198,44 +198,6 @@ void rope(Walk& w) {
     }
 }
 
-void attention(Walk& w) {
-  struct Sizes {
-    int64_t tq, tk, heads, kv, d;
-    bool causal;
-  };
-  for (Sizes z : {Sizes{1, 1, 1, 1, 3, true}, Sizes{5, 5, 2, 2, 8, true}, Sizes{3, 7, 4, 2, 6, true},
-                  Sizes{37, 37, 3, 1, 33, true}, Sizes{4, 9, 2, 1, 16, false}, Sizes{20, 300, 2, 1, 5, true}})
-    w.check(
-        {"attention " + std::to_string(z.tq) + "x" + std::to_string(z.tk),
-         {w.normal({2, z.tq, z.heads, z.d}), w.normal({2, z.tk, z.kv, z.d}), w.normal({2, z.tk, z.kv, z.d})},
-         {true, true, true},
-         [=](In x) {
-           return intarsia::attention(x[0], x[1], x[2], {z.causal, 0.4});
-         },
-         [=](Defs x) {
-           Values y(x[0].size());
-           const int64_t group = z.heads / z.kv;
-           for (int64_t b = 0; b < 2; b++)
-             for (int64_t h = 0; h < z.heads; h++)
-               for (int64_t i = 0; i < z.tq; i++) {
-                 const double* q = &x[0][size(((b * z.tq + i) * z.heads + h) * z.d)];
-                 const int64_t keys = z.causal ? i + z.tk - z.tq + 1 : z.tk;
-                 Values p;
-                 for (int64_t t = 0; t < keys; t++) {
-                   const double* k = &x[1][size(((b * z.tk + t) * z.kv + h / group) * z.d)];
-                   p.push_back(0.4 * std::inner_product(q, q + z.d, k, 0.0));
-                 }
-                 p = softmax_rows(p, p.size(), false);
-                 for (int64_t t = 0; t < keys; t++)
-                   for (int64_t e = 0; e < z.d; e++)
-                     y[size(((b * z.tq + i) * z.heads + h) * z.d + e)] +=
-                         p[size(t)] * x[2][size(((b * z.tk + t) * z.kv + h / group) * z.d + e)];
-               }
-           return y;
-         },
-         2});
-}
-
 void reshape(Walk& w) {
   w.check({"reshape",
            {w.normal({2, 3, 4})},
