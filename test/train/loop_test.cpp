@@ -114,8 +114,12 @@ TEST(Loop, KeepsTheNewestCheckpointsAndTheBest) {
   const Scratch scratch;
   Recipe recipe = test::small_recipe(scratch, "run");
   recipe.training.steps = 12;
-  recipe.optimizer.learning_rate = 5;  // so high that the best validation comes early
+  // Rates that rise from good ones to far too high ones: the best validation comes early.
+  recipe.optimizer.learning_rate = 20;
   recipe.schedule.kind = "constant";
+  recipe.schedule.warm_up = 11;
+  recipe.optimizer.kind = "sgd";
+  recipe.optimizer.momentum = 0;
   recipe.checkpoints.keep = 2;
   train(recipe);
   const fs::path checkpoints = fs::path(recipe.training.out) / "checkpoints";
