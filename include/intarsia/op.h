@@ -55,6 +55,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {},
 
 // Sums of products by Einstein's notation: einsum("bij,bkj->bik", a, b). Letters that both share and the
 // result keeps run in parallel; letters that the result lacks are summed over. A letter occurs once in each.
+// "..." stands for all axes without a letter, which broadcast: einsum("...i,ij->...j", x, w).
 Tensor einsum(std::string_view formula, const Tensor& a, const Tensor& b);
 Tensor outer(const Tensor& a, const Tensor& b);  // a [N], b [M]: a_i b_j [N, M]
 
@@ -263,7 +264,9 @@ Tensor logsumexp(const Tensor& x, const Axes& axes = {}, bool keep = false);
 // sum((x - mean)^2) / (n - correction), and its root, whose gradient is 0 where it is 0.
 Tensor variance(const Tensor& x, const Axes& axes = {}, bool keep = false, double correction = 1);
 Tensor standard_deviation(const Tensor& x, const Axes& axes = {}, bool keep = false, double correction = 1);
-// (sum |x|^p)^(1/p), for p = infinity the greatest |x|; the gradient is 0 where it is 0.
+// (sum |x|^p)^(1/p) for any p; for plus or minus infinity the greatest or least |x|, for 0 the number of
+// elements that are not 0 (without gradient). The gradient is 0 where the norm is 0 and, for p < 1, where x
+// is.
 Tensor norm(const Tensor& x, double p = 2, const Axes& axes = {}, bool keep = false);
 // Along one axis.
 Tensor cumsum(const Tensor& x, int axis);

@@ -7,8 +7,28 @@
 namespace intarsia::kernel {
 namespace {
 
+// Along rows: one sum waits for its own additions, so some rows are summed side by side.
+template <class T>
+void run_sum_of_rows(const T* x, T* y, const AxisView& a, bool reverse) {
+  constexpr int64_t side = 8;
+  parallel_for((a.outer + side - 1) / side, row_grain(side * a.length), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; group++) {
+      const int64_t first = group * side * a.length, rows = std::min(side, a.outer - group * side);
+      double total[side] = {};
+      for (int64_t k = 0; k < a.length; k++) {
+        const int64_t at = first + (reverse ? a.length - 1 - k : k);
+        for (int64_t r = 0; r < rows; r++) {
+          total[r] += static_cast<double>(x[at + r * a.length]);
+          y[at + r * a.length] = static_cast<T>(total[r]);
+        }
+      }
+    }
+  });
+}
+
 template <class T>
 void run_sum(const T* x, T* y, const AxisView& a, bool reverse) {
+  if (a.inner == 1 && a.outer > 1) return run_sum_of_rows(x, y, a, reverse);
   for_columns(a, [&](int64_t first, int64_t width) {
     double total[axis_strip] = {};
     for (int64_t k = 0; k < a.length; k++) {

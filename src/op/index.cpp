@@ -1,5 +1,5 @@
 // Operations that pick, repeat and mask elements. Whatever picks slices along an axis by number is one
-// function here: index_select, flip, roll, repeat, reflect and replicate padding.
+// function here: index_select, repeat, reflect and replicate padding.
 #include "op/record.h"
 
 namespace intarsia {
@@ -20,6 +20,37 @@ Array numbers(int64_t count, F id) {
   return ids;
 }
 
+// Runs backwards along the axes of the mask: a copy of a view with negative strides.
+Array flipped(const Array& x, unsigned mask) {
+  Shape strides = x.strides();
+  int64_t start = 0;
+  for (int axis = 0; axis < x.rank(); axis++) {
+    if (!(mask >> axis & 1) || x.dim(axis) == 0) continue;
+    start += (x.dim(axis) - 1) * strides[axis];
+    strides[axis] = -strides[axis];
+  }
+  Array y = Array::empty(x.shape(), x.dtype());
+  kernel::copy(x.view(x.shape(), strides, x.size() ? start : 0), y);
+  return y;
+}
+
+// The last `shift` slices along an axis and those before them change places.
+Array rolled(const Array& x, int64_t shift, int axis) {
+  const int64_t length = x.dim(axis);
+  Array y = Array::empty(x.shape(), x.dtype());
+  if (x.size() == 0) return y;
+  const int64_t behind = (shift % length + length) % length;
+  const auto slices = [axis](const Array& array, int64_t begin, int64_t end) {
+    Shape shape = array.shape();
+    shape[axis] = end - begin;
+    return array.view(shape, array.strides(), begin * array.strides()[axis]);
+  };
+  Array front = slices(y, 0, behind), back = slices(y, behind, length);
+  kernel::copy(slices(x, length - behind, length), front);
+  kernel::copy(slices(x, 0, length - behind), back);
+  return y;
+}
+
 }  // namespace
 
 Tensor index_select(const Tensor& x, int axis, const Tensor& ids) {
@@ -29,18 +60,16 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& ids) {
 }
 
 Tensor flip(const Tensor& x, const Axes& axes) {
-  Tensor y = x;
-  for (int64_t given : axes) {
-    const int a = axis_of(tag::flip, given, x.rank());
-    y = taken(tag::flip, y, a, numbers(x.dim(a), [n = x.dim(a)](int64_t i) { return n - 1 - i; }));
-  }
-  return y;
+  unsigned mask = 0;
+  for (int64_t given : axes) mask ^= 1u << axis_of(tag::flip, given, x.rank());
+  return record(tag::flip, flipped(x.array(), mask), {&x},
+                [mask](const Array& dy, Gradients& dx) { dx.add(0, flipped(dy, mask)); });
 }
 
 Tensor roll(const Tensor& x, int64_t shift, int axis) {
   const int a = axis_of(tag::roll, axis, x.rank());
-  const int64_t n = x.dim(a), back = n ? (n - shift % n) % n : 0;
-  return taken(tag::roll, x, a, numbers(n, [=](int64_t i) { return (i + back) % n; }));
+  return record(tag::roll, rolled(x.array(), shift, a), {&x},
+                [shift, a](const Array& dy, Gradients& dx) { dx.add(0, rolled(dy, -shift, a)); });
 }
 
 Tensor repeat(const Tensor& x, const Shape& times) {

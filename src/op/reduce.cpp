@@ -29,6 +29,12 @@ Array spread(const Array& dy, const Shape& kept, const Shape& shape) {
   return broadcast_to(Tensor(dy.reshape(kept)), shape).array();
 }
 
+// For what has no value over nothing.
+void require_elements(const char* op, const Tensor& x, unsigned mask) {
+  for (int i = 0; i < x.rank(); i++)
+    if ((mask >> i & 1) && x.dim(i) == 0) fail("{}: x {} has nothing along axis {}", op, x.shape().text(), i);
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
@@ -58,9 +64,7 @@ namespace {
 Tensor extreme(const char* op, kernel::Reduction which, const Tensor& x, const Axes& axes, bool keep) {
   require_float(op, "x", x);
   const Reduced r = reduced(op, x, axes, keep);
-  for (int i = 0; i < x.rank(); i++)
-    if ((r.mask >> i & 1) && x.dim(i) == 0)
-      fail("{}: x {} has nothing along axis {}", op, x.shape().text(), i);
+  require_elements(op, x, r.mask);
   const Array in = kernel::contiguous(x.array());
   Array y = kernel::reduce(which, in, r.mask, x.dtype());
   return record(op, y.reshape(r.result), {&x},
@@ -161,20 +165,24 @@ Tensor standard_deviation(const Tensor& x, const Axes& axes, bool keep, double c
 
 Tensor norm(const Tensor& x, double p, const Axes& axes, bool keep) {
   require_float(tag::norm, "x", x);
-  if (!(p >= 1)) fail("norm: p is {}, expected 1 or more", p);
+  if (std::isnan(p)) fail("norm: p is {}, expected a number", p);
+  if (p == 0) return sum(cast(not_equal(x, scalar(0, x.dtype())), x.dtype()), axes, keep);
   if (p == 1) return sum(abs(x), axes, keep);
   if (p == INFINITY) return max(abs(x), axes, keep);
+  if (p == -INFINITY) return min(abs(x), axes, keep);
   const Reduced r = reduced(tag::norm, x, axes, keep);
+  if (p < 0) require_elements(tag::norm, x, r.mask);
   const Tensor in = kernel::cast(x.array(), wide_type(x.dtype()));
   const Tensor powers = p == 2 ? in * in : pow(abs(in), p);
   const Tensor total = kernel::reduce(kernel::Reduction::sum, powers.array(), r.mask, in.dtype());
   const Tensor y = p == 2 ? sqrt(total) : pow(total, 1 / p);
   return record(tag::norm, kernel::cast(y.array(), x.dtype()).reshape(r.result), {&x},
                 [x = Saved(x), y = Saved(y), p](const Array& dy, Gradients& dx) {
-                  const Tensor unit = Tensor(*x) / Tensor(*y);
-                  const Tensor slope = p == 2 ? unit : sign(unit) * pow(abs(unit), p - 1);
+                  const Tensor unit = Tensor(*x) / Tensor(*y), zero = scalar(0, y->dtype());
+                  Tensor slope = p == 2 ? unit : sign(unit) * pow(abs(unit), p - 1);
+                  if (p < 1) slope = where(*x, slope, zero);  // infinite at 0
                   const Tensor from = Tensor(dy.reshape(y->shape()));
-                  dx.add(0, where(*y, slope * from, scalar(0, y->dtype())).array());
+                  dx.add(0, where(*y, slope * from, zero).array());
                 });
 }
 

@@ -112,7 +112,10 @@ for name, act in {"none": lambda x: x, "relu": F.relu, "silu": F.silu, "gelu": F
         case(f"linear {name}", lambda x, w, b, act=act: act(F.linear(x, w, b)), f"normal {x}", "normal 4,5", "normal 4")
 for formula, a, b in [("ij,jk->ik", "3,4", "4,5"), ("bij,bkj->bki", "2,3,4", "2,5,4"), ("i,i->", "6", "6"),
                       ("ijk,l->ljki", "2,3,1", "4"), ("ab,bc->ac", "3,0", "0,2"), ("xyb,bx->b", "2,3,4", "4,2"),
-                      ("ij,ij->ij", "3,4", "3,4"), ("ij,kl->il", "2,3", "4,5")]:
+                      ("ij,ij->ij", "3,4", "3,4"), ("ij,kl->il", "2,3", "4,5"),
+                      ("...i,ij->...j", "2,3,4", "4,5"), ("b...i,...ji->b...j", "2,3,1,4", "5,6,4"), ("...,...->...", "2,1,3", "4,1"),
+                      ("i...,...->...", "3,2,4", "1,4"), ("...i,ij->j", "2,3,4", "4,5"), ("...ij,...jk->...ik", "3,4", "4,5"),
+                      ("a...b,b->a...", "3,4", "4"), ("...i,...i->...", "0,3,4", "3,4")]:
     case(f"einsum {formula}", lambda a, b, f=formula: torch.einsum(f, a, b), f"normal {a}", f"normal {b}")
 case("outer", torch.outer, "normal 5", "normal 3")
 case("outer", torch.outer, "normal 0", "normal 3")
@@ -190,6 +193,8 @@ REDUCE = {
     "variance": lambda x, a: x.var(a), "variance 0": lambda x, a: x.var(a, correction=0),
     "standard_deviation": lambda x, a: x.std(a), "standard_deviation 0": lambda x, a: x.std(a, correction=0),
     "norm 1": lambda x, a: torch.linalg.vector_norm(x, 1, a), "norm 2": lambda x, a: torch.linalg.vector_norm(x, 2, a),
+    "norm 0.5": lambda x, a: torch.linalg.vector_norm(x, 0.5, a), "norm -1": lambda x, a: torch.linalg.vector_norm(x, -1, a),
+    "norm -2.5": lambda x, a: torch.linalg.vector_norm(x, -2.5, a), "norm -inf": lambda x, a: torch.linalg.vector_norm(x, -math.inf, a),
     "norm 3.5": lambda x, a: torch.linalg.vector_norm(x, 3.5, a),
     "norm inf": lambda x, a: torch.linalg.vector_norm(x, math.inf, a),
 }
@@ -199,9 +204,13 @@ for name, f in REDUCE.items():
         case(f"{name} over 0,2", lambda x, f=f: f(x, (0, 2)), f"normal {x}")
     case(f"{name} over 1", lambda x, f=f: f(x, 1), "ties 3,5,2")
     case(f"{name} over 1", lambda x, f=f: f(x, 1), "normal 0,4")
-    if name not in ("max", "min", "norm inf"):
+    if name not in ("max", "min", "norm inf", "norm -inf", "norm -1", "norm -2.5"):
         case(f"{name} over 1", lambda x, f=f: f(x, 1), "normal 3,0")
 case("norm inf over 1", lambda x: REDUCE["norm inf"](x, 1), "special 13,2!")  # of NaN not the gradient of its amax
+for x in ["normal 3,5,2!", "ties 3,5,2!", "special 13,2!", "normal 0,4!", "normal 3,0!"]:
+    case("norm 0 over 1", lambda x: torch.linalg.vector_norm(x, 0, 1), x)
+case("norm 0 over 0,2", lambda x: torch.linalg.vector_norm(x, 0, (0, 2)), "ties 3,5,2!")
+case("norm -inf over 1", lambda x: REDUCE["norm -inf"](x, 1), "special 13,2!")
 for name in ["sum", "mean", "max", "min", "logsumexp", "norm 1"]:
     case(f"{name} over 1", lambda x, f=REDUCE[name]: f(x, 1), "special 13,2")
 for x in ["normal 3,5,2", "ties 4,5", "normal 3,0", "normal 2,1", "special 13,1"]:

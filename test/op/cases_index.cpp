@@ -22,6 +22,19 @@ void einsum(Walk& w) {
              return y;
            },
            4});
+  w.check({"einsum of axes without letters that broadcast",
+           {w.normal({2, 3, 4}), w.normal({1, 4, 5})},
+           {true, true},
+           [](In x) { return intarsia::einsum("...i,...ij->j...", x[0], x[1]); },
+           [](Defs x) {
+             Values y(5 * 2 * 3);
+             for (int b = 0; b < 6; b++)
+               for (int i = 0; i < 4; i++)
+                 for (int j = 0; j < 5; j++)
+                   y[size(j * 6 + b)] += x[0][size(b * 4 + i)] * x[1][size(i * 5 + j)];
+             return y;
+           },
+           4});
   w.check({"einsum to one number",
            {w.normal({3, 4}), w.normal({4, 3})},
            {true, true},

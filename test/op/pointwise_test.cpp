@@ -259,7 +259,8 @@ TEST(Errors, OfPickingLossesAndFormulasSayWhatWasExpected) {
             "masked_fill: mask [4, 2, 3] does not broadcast to x [2, 3]");
   EXPECT_EQ(message_of([&] { scatter_add(x, 1, ids, x); }),
             "scatter_add: source has shape [2, 3], expected [2], as index");
-  EXPECT_EQ(message_of([&] { norm(x, 0.5); }), "norm: p is 0.5, expected 1 or more");
+  EXPECT_EQ(message_of([&] { norm(x, NAN); }), "norm: p is nan, expected a number");
+  EXPECT_EQ(message_of([&] { norm(zeros({2, 0}), -1, {1}); }), "norm: x [2, 0] has nothing along axis 1");
   EXPECT_EQ(message_of([&] { min(zeros({2, 0}), {1}); }), "min: x [2, 0] has nothing along axis 1");
   EXPECT_EQ(message_of([&] { mse_loss(x, zeros({3})); }),
             "mse_loss: target has shape [3], expected [2, 3], as x");
@@ -276,6 +277,18 @@ TEST(Errors, OfPickingLossesAndFormulasSayWhatWasExpected) {
             "einsum: i occurs twice in \"ii\" of formula \"ii,jk->ik\", expected once");
   EXPECT_EQ(message_of([&] { einsum("ij,jk->ik", x, x); }),
             "einsum: j is 3 long in a [2, 3] and 2 long in b [2, 3]");
+  EXPECT_EQ(message_of([&] { einsum("..i.,ij->j", x, x); }),
+            "einsum: \".\" in formula \"..i.,ij->j\", expected letters or \"...\"");
+  EXPECT_EQ(message_of([&] { einsum("......i,ij->j", x, x); }),
+            "einsum: ... occurs twice in \"......i\" of formula \"......i,ij->j\", expected once");
+  EXPECT_EQ(message_of([&] { einsum("ij,jk->...k", x, x); }),
+            "einsum: the result's ... is in neither operand of formula \"ij,jk->...k\"");
+  EXPECT_EQ(message_of([&] { einsum("...ijk,ij->k", x, x); }),
+            "einsum: a has shape [2, 3], expected at least 3 axes, ...ijk");
+  EXPECT_EQ(message_of([&] {
+              einsum("...i,...i->...", zeros({4, 2, 3}), zeros({3, 2, 3}));
+            }),
+            "einsum: axis -2 of ... is 4 long in a [4, 2, 3] and 3 long in b [3, 2, 3]");
   const Tensor log_p = zeros({1, 2, 3}), one = Array::of<int64_t>({1});
   EXPECT_EQ(message_of([&] {
               ctc_loss(log_p, reshape(one, {1, 1}), Tensor(Array::of<int64_t>({3})), one);
