@@ -1,10 +1,12 @@
 // Reductions over any axes, the place of the greatest, sorting. The axes are first brought to [outer, n,
 // inner], n being reduced; sums run in chunks of fixed length and the chunks are joined in f64, in order.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
 #include "core/threads.h"
+#include "kernel/axis.h"
 #include "kernel/kernels.h"
 #include "kernel/strided.h"
 #include "kernel/table.h"
@@ -299,6 +301,19 @@ void multiply_rows(const T* x, T* y, int64_t rows, int64_t n) {
   });
 }
 
+// Products down the columns of [outer, length, inner].
+template <class T>
+void multiply_columns(const T* x, T* y, const AxisView& a) {
+  for_columns(a, [&](int64_t first, int64_t width) {
+    double total[axis_strip];
+    std::fill(total, total + width, 1.0);
+    for (int64_t k = 0; k < a.length; k++)
+      for (int64_t j = 0; j < width; j++) total[j] *= static_cast<double>(x[first + k * a.inner + j]);
+    const int64_t outer = first / (a.length * a.inner), column = first % (a.length * a.inner);
+    for (int64_t j = 0; j < width; j++) y[outer * a.inner + column + j] = static_cast<T>(total[j]);
+  });
+}
+
 // The product of the others is what stands before times what stands behind.
 template <class T>
 void multiply_others(const T* x, const T* dy, T* dx, int64_t rows, int64_t n) {
@@ -322,6 +337,19 @@ void multiply_others(const T* x, const T* dy, T* dx, int64_t rows, int64_t n) {
 }  // namespace
 
 Array product(const Array& x, unsigned axes, DType out) {
+  // One axis with others inside it: no need to bring it to the end first.
+  if (std::has_single_bit(axes) && x.size() > 0) {
+    const AxisView view(x.shape(), std::countr_zero(axes));
+    if (view.inner > 1) {
+      const Array in = contiguous(cast(x, wide_of(x.dtype())));
+      Array y = Array::empty(reduced_shape(x.shape(), axes), in.dtype());
+      if (in.dtype() == DType::f64)
+        multiply_columns(in.data<double>(), y.mutable_data<double>(), view);
+      else
+        multiply_columns(in.data<float>(), y.mutable_data<float>(), view);
+      return cast(y, out);
+    }
+  }
   const Array ordered = cast(reduced_last(x, axes), wide_of(x.dtype()));
   Array y = Array::empty(reduced_shape(x.shape(), axes), ordered.dtype());
   const int64_t rows = y.size(), n = rows ? x.size() / rows : 0;

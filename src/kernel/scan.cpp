@@ -7,20 +7,30 @@
 namespace intarsia::kernel {
 namespace {
 
-// Along rows: one sum waits for its own additions, so some rows are summed side by side.
+// Along rows: each sum waits for the one before, so four places are added to it at once.
 template <class T>
 void run_sum_of_rows(const T* x, T* y, const AxisView& a, bool reverse) {
-  constexpr int64_t side = 8;
-  parallel_for((a.outer + side - 1) / side, row_grain(side * a.length), [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; group++) {
-      const int64_t first = group * side * a.length, rows = std::min(side, a.outer - group * side);
-      double total[side] = {};
-      for (int64_t k = 0; k < a.length; k++) {
-        const int64_t at = first + (reverse ? a.length - 1 - k : k);
-        for (int64_t r = 0; r < rows; r++) {
-          total[r] += static_cast<double>(x[at + r * a.length]);
-          y[at + r * a.length] = static_cast<T>(total[r]);
-        }
+  const int64_t n = a.length, step = reverse ? -1 : 1;
+  parallel_for(a.outer, row_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const int64_t first = row * n + (reverse ? n - 1 : 0);
+      const T* from = x + first;
+      T* to = y + first;
+      double total = 0;
+      int64_t k = 0;
+      for (; k + 4 <= n; k += 4, from += 4 * step, to += 4 * step) {
+        const auto value = [&](int64_t i) { return static_cast<double>(from[i * step]); };
+        const double one = value(0), two = one + value(1), three = two + value(2),
+                     four = two + (value(2) + value(3));
+        to[0] = static_cast<T>(total + one);
+        to[step] = static_cast<T>(total + two);
+        to[2 * step] = static_cast<T>(total + three);
+        total += four;
+        to[3 * step] = static_cast<T>(total);
+      }
+      for (; k < n; k++, from += step, to += step) {
+        total += static_cast<double>(*from);
+        *to = static_cast<T>(total);
       }
     }
   });
@@ -28,7 +38,7 @@ void run_sum_of_rows(const T* x, T* y, const AxisView& a, bool reverse) {
 
 template <class T>
 void run_sum(const T* x, T* y, const AxisView& a, bool reverse) {
-  if (a.inner == 1 && a.outer > 1) return run_sum_of_rows(x, y, a, reverse);
+  if (a.inner == 1) return run_sum_of_rows(x, y, a, reverse);
   for_columns(a, [&](int64_t first, int64_t width) {
     double total[axis_strip] = {};
     for (int64_t k = 0; k < a.length; k++) {
