@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The peers of `intarsia bench tokenizer`: one JSON request a line, one answer for each.
 
-    {"library": "tiktoken" | "tokenizers" | "sentencepiece", "path": FILE, "documents": JSON FILE, "batch": false}
+    {"library": "tiktoken" | "tokenizers" | "sentencepiece" | "bytepiece", "path": FILE, "documents": JSON FILE, "batch": false}
     {"seconds": 1.5, "ids": 123456, "version": "0.14.0"}
 
 The tokenizer is opened anew for each request, so that its caches are empty; then all documents are encoded, one after
@@ -45,6 +45,13 @@ def open_sentencepiece(path):
 
     processor = sentencepiece.SentencePieceProcessor(model_file=path)
     return processor.encode, lambda texts: processor.encode(texts, num_threads=os.cpu_count())
+
+
+def open_bytepiece(path):
+    import bytepiece
+
+    tokenizer = bytepiece.Tokenizer(path)
+    return tokenizer.encode, lambda texts: [tokenizer.encode(text) for text in texts]
 
 
 def answer(request):

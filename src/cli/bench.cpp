@@ -428,7 +428,7 @@ double ratio_of(const Row& row) { return row.unit == "us" ? row.peer / row.ours 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(); }
 
 struct Options {
-  std::string name, python, script = "bench/peer.py";
+  std::string name, only, python, script = "bench/peer.py";
   bool json = false;
   int rounds = 7;
 };
@@ -449,6 +449,7 @@ void bench(Options options) {
     tokenizers.data = data ? data : "../shared/data";
     tokenizers.rounds = options.rounds;
     tokenizers.json = options.json;
+    tokenizers.only = options.only;
     return bench_tokenizer(tokenizers);
   }
   const std::vector<Item> items = items_of(options.name);
@@ -466,6 +467,7 @@ void bench(Options options) {
                pad_to_width("spread", 13, true), "share of limit");
   }
   for (const Item& item : items) {
+    if (item.title.find(options.only) == std::string::npos) continue;
     const Row row = measure(item, peer, limits, options.rounds);
     const double ratio = ratio_of(row);
     if (options.json) {
@@ -507,6 +509,7 @@ void add_bench(CLI::App& app) {
                    "products, pointwise, attention, conv, train-step, tape or tokenizer")
       ->required();
   verb->add_flag("--json", options->json, "Print one JSON object a line");
+  verb->add_option("--only", options->only, "Only lines whose title contains this");
   verb->add_option("--rounds", options->rounds, "Turns of each side")->check(CLI::Range(1, 1000));
   verb->add_option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
   verb->add_option("--peer", options->script, "The peer's script")->capture_default_str();

@@ -239,6 +239,29 @@ TEST(Formats, SamplingIsExactAndTheOlderDrawIsNot) {
   EXPECT_NEAR(old[2], 0.5, 0.012);
 }
 
+// "c" alone is unknown, with 10 less than the least score.
+TEST(Formats, SamplingCountsUnknownCharactersToo) {
+  const auto tokenizer = parse_tokenizer_json(
+      R"({"model": {"type": "Unigram", "unk_id": 0,
+          "vocab": [["<unk>", -20], ["a", -1], ["b", -1], ["ab", -2], ["bc", -31]]}})",
+      "t");
+  Random random(4);
+  SubwordSampling sampling;
+  sampling.alpha = 1;
+  std::map<Ids, int> counts;
+  for (int i = 0; i < 40000; ++i) ++counts[tokenizer->sample("abc", sampling, random)];
+  // a|bc has -32; the score of what is unknown is -41, so a|b|c and ab|c have -43 each.
+  const double weights = 1 + 2 * std::exp(-11.0);
+  EXPECT_NEAR((counts[{1, 4}]) / 40000.0, 1 / weights, 0.002);
+  sampling.alpha = 0.05;
+  counts.clear();
+  for (int i = 0; i < 40000; ++i) ++counts[tokenizer->sample("abc", sampling, random)];
+  const double other = std::exp(-11.0 * 0.05), all = 1 + 2 * other;
+  EXPECT_NEAR((counts[{1, 4}]) / 40000.0, 1 / all, 0.012);
+  EXPECT_NEAR((counts[{1, 2, 0}]) / 40000.0, other / all, 0.012);
+  EXPECT_NEAR((counts[{3, 0}]) / 40000.0, other / all, 0.012);
+}
+
 // All segmentations of `text`, with the sum of their scores.
 void each_segmentation(const std::map<std::string, double>& scores, std::string_view text, double score,
                        std::vector<std::string>& pieces,

@@ -25,13 +25,14 @@ class Trie {
   // The value of the string that ends at `node`, or -1.
   int32_t value(uint32_t node) const { return nodes_[node].value; }
 
-  // Calls f(length, value) for each string that `text` starts with, short ones first; from `node` on.
+  // Calls f(length, value) for each string that `text` starts with, short ones first, until it returns false;
+  // from `node` on.
   template <class F>
   void prefixes(std::string_view text, F&& f, uint32_t node = root) const {
     for (size_t i = 0; i < text.size(); ++i) {
       node = step(node, static_cast<unsigned char>(text[i]));
       if (node == none) return;
-      if (const int32_t found = value(node); found >= 0) f(i + 1, found);
+      if (const int32_t found = value(node); found >= 0 && !f(i + 1, found)) return;
     }
   }
   // The node of `text`, or none.
@@ -50,6 +51,7 @@ class Trie {
         text,
         [&](size_t length, int32_t found) {
           best = {length, found};
+          return true;
         },
         node);
     return best;

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -22,13 +25,14 @@ namespace {
 template <class T>
 class Room {
  public:
-  explicit Room(size_t count) : large_(count > usual ? count : 0) {}
-  T* data() { return large_.empty() ? small_ : large_.data(); }
+  explicit Room(size_t count)
+      : large_(count > usual ? std::make_unique_for_overwrite<T[]>(count) : nullptr) {}
+  T* data() { return large_ ? large_.get() : small_; }
 
  private:
   static constexpr size_t usual = 64;
+  std::unique_ptr<T[]> large_;
   T small_[usual];
-  std::vector<T> large_;
 };
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -59,17 +63,23 @@ std::vector<std::pair<std::string_view, int32_t>> possible(const StringTable& wo
 Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view name)
     : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {}
 
-// Calls edge(end, id, score) for each token that can begin at `begin`, short ones first; where no token is a
-// single character, also for that as an unknown one.
+// Calls edge(end, id, score) for each token that can begin at `begin`, short ones first, until it returns
+// false if it returns anything; where no token is a single character, also for that as an unknown one.
 template <class F>
 void Unigram::each_edge(std::string_view word, size_t begin, F&& edge) const {
   const size_t character = parts_.by_bytes ? 1 : step_length(word.substr(begin));
-  bool single = false;
+  const auto goes_on = [&](size_t end, int32_t id, double score) {
+    if constexpr (std::is_same_v<decltype(edge(end, id, score)), bool>) return edge(end, id, score);
+    edge(end, id, score);
+    return true;
+  };
+  bool single = false, ended = false;
   trie_.prefixes(word.substr(begin), [&](size_t length, int32_t id) {
     single |= length == character;
-    edge(begin + length, id, parts_.scores[id]);
+    ended = !goes_on(begin + length, id, parts_.scores[id]);
+    return !ended;
   });
-  if (!single) edge(begin + character, parts_.unknown, parts_.unknown_score);
+  if (!single && !ended) edge(begin + character, parts_.unknown, parts_.unknown_score);
 }
 
 double Unigram::find_best(std::string_view word, double score, Step* steps) const {
@@ -99,31 +109,36 @@ double Unigram::find_best(std::string_view word, double score, Step* steps) cons
   return margin;
 }
 
-void Unigram::collect(std::string_view word, const Step* steps, Ids& out) const {
-  const size_t before = out.size();
-  bool after_unknown = false;  // the token behind this one, since the walk is from the end
-  for (size_t at = word.size(); at > 0;) {
-    const Step& step = steps[at];
-    const std::string_view piece = word.substr(step.begin, at - step.begin);
-    at = step.begin;
-    if (step.id >= 0 && step.id != parts_.unknown) {
-      out.push_back(step.id);
-      after_unknown = false;
-      continue;
-    }
-    const auto has_id = [&](char c) { return parts_.bytes[static_cast<unsigned char>(c)] >= 0; };
-    if (std::all_of(piece.begin(), piece.end(), has_id)) {
-      for (size_t i = piece.size(); i > 0; --i)
-        out.push_back(parts_.bytes[static_cast<unsigned char>(piece[i - 1])]);
-      after_unknown = false;
-      continue;
-    }
+// What `id` stands for comes out as itself, as bytes, or as one unknown token for all neighbouring ones.
+void Unigram::append(std::string_view piece, int32_t id, bool& after_unknown, Ids& out) const {
+  const bool known = id >= 0 && id != parts_.unknown;
+  const auto has_id = [&](char c) { return parts_.bytes[static_cast<unsigned char>(c)] >= 0; };
+  if (known) {
+    out.push_back(id);
+  } else if (std::all_of(piece.begin(), piece.end(), has_id)) {
+    for (const char c : piece) out.push_back(parts_.bytes[static_cast<unsigned char>(c)]);
+  } else {
     if (parts_.unknown < 0)
       fail("tokenizer: {} is not in its vocabulary, which has no token for what is unknown", quote(piece));
     if (!(after_unknown && parts_.fuse_unknown)) out.push_back(parts_.unknown);
     after_unknown = true;
+    return;
   }
-  std::reverse(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
+  after_unknown = false;
+}
+
+void Unigram::collect(std::string_view word, Step* steps, Ids& out) const {
+  // Turns the links of the best way round: then `begin` of a place is the next one.
+  uint32_t next = 0;
+  for (auto at = static_cast<uint32_t>(word.size()); at > 0;)
+    next = std::exchange(at, std::exchange(steps[at].begin, next));
+  bool after_unknown = false;
+  for (uint32_t begin = 0; begin < word.size();) {
+    const uint32_t end = next;
+    append(word.substr(begin, end - begin), steps[end].id, after_unknown, out);
+    begin = end;
+    next = steps[end].begin;
+  }
 }
 
 void Unigram::segment(std::string_view word, Ids& out) const {
@@ -180,12 +195,11 @@ double Unigram::log_sum(std::string_view word, double alpha) const {
   return sums[word.size()];
 }
 
-// exp(alpha * score) of each id.
+// exp(alpha * score) of each id, behind that of what has none.
 struct Unigram::Weights {
   double alpha;
-  std::vector<Scaled> of_id;
-  Scaled of_unknown;
-  Scaled of(int32_t id, int32_t unknown) const { return id == unknown ? of_unknown : of_id[id]; }
+  std::vector<double> plain;   // empty if one of them is far from what a double can hold
+  std::vector<Scaled> scaled;  // then
 };
 
 std::shared_ptr<const Unigram::Weights> Unigram::weights(double alpha) const {
@@ -193,41 +207,60 @@ std::shared_ptr<const Unigram::Weights> Unigram::weights(double alpha) const {
   if (weights_ && weights_->alpha == alpha) return weights_;
   auto made = std::make_shared<Weights>();
   made->alpha = alpha;
-  made->of_unknown = Scaled::exponential(alpha * parts_.unknown_score);
-  made->of_id.reserve(parts_.scores.size());
-  for (const double score : parts_.scores)
-    made->of_id.push_back(score > -infinity ? Scaled::exponential(alpha * score) : Scaled());
+  std::vector<double> exponents = {parts_.unknown_score};
+  exponents.insert(exponents.end(), parts_.scores.begin(), parts_.scores.end());
+  if (parts_.unknown >= 0) exponents[static_cast<size_t>(parts_.unknown) + 1] = parts_.unknown_score;
+  bool fit = true;
+  for (double& exponent : exponents) {
+    const bool never = exponent == -infinity;
+    if (!never) exponent *= alpha;
+    fit = fit && (never || std::abs(exponent) < Scaled::most_plain);
+  }
+  if (fit) {
+    for (const double exponent : exponents) made->plain.push_back(std::exp(exponent));
+  } else {
+    for (const double exponent : exponents) made->scaled.push_back(Scaled::exponential(exponent));
+  }
   weights_ = made;
   return made;
 }
 
 // From the end: the sum of the weights of all segmentations behind each place. From the start: each token
 // with the share that the segmentations through it have. One random number a token.
-void Unigram::draw(std::string_view word, const Weights& weights, Random& random, Step* steps) const {
+template <class Weight>
+void Unigram::draw(std::string_view word, const Weight* weights, Random& random, Ids& out) const {
   Room<Scaled> room(word.size() + 1);
   Scaled* sums = room.data();
   sums[word.size()] = {1, 0};
   for (size_t begin = word.size(); begin-- > 0;) {
-    Scaled sum;
-    each_edge(word, begin,
-              [&](size_t end, int32_t id, double) { sum += weights.of(id, parts_.unknown) * sums[end]; });
+    Scaled sum{0, sums[begin + 1].power};
+    each_edge(word, begin, [&](size_t end, int32_t id, double) { sum += sums[end] * weights[id + 1]; });
     sum.normalize();
     sums[begin] = sum;
   }
+  // A quick generator, seeded by the good one.
+  uint64_t state = uint64_t{random.bits()} << 32 | random.bits();
+  const auto uniform = [&] {  // splitmix64
+    uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  };
+  bool after_unknown = false;
   for (size_t begin = 0; begin < word.size();) {
     const Scaled sum = sums[begin];
-    double left = random.uniform() * sum.value;
+    double left = uniform() * sum.value;
     size_t chosen_end = 0;
     int32_t chosen = -1;
     each_edge(word, begin, [&](size_t end, int32_t id, double) {
-      if (left < 0) return;
-      const double weight = (weights.of(id, parts_.unknown) * sums[end]).value_at(sum.power);
-      if (weight == 0 && chosen_end > 0) return;
+      const double weight = (sums[end] * weights[id + 1]).value_at(sum.power);
+      if (weight == 0 && chosen_end > 0) return true;
       left -= weight;
       chosen = id;
       chosen_end = end;
+      return left >= 0;
     });
-    steps[chosen_end] = {0, chosen, static_cast<uint32_t>(begin), infinity};
+    append(word.substr(begin, chosen_end - begin), chosen, after_unknown, out);
     begin = chosen_end;
   }
 }
@@ -253,13 +286,17 @@ void Unigram::sample(std::string_view word, const SubwordSampling& sampling, Ran
   if (!std::isfinite(sampling.alpha)) fail("sample: alpha is {}, expected a number", sampling.alpha);
   if (word.size() >= UINT32_MAX)
     fail("tokenizer: a word has {} bytes, expected fewer than 2^32", word.size());
-  Room<Step> steps(word.size() + 1);
   if (sampling.biased) {
+    Room<Step> steps(word.size() + 1);
     draw_biased(word, sampling.alpha, random, steps.data());
-  } else {
-    draw(word, *weights(sampling.alpha), random, steps.data());
+    return collect(word, steps.data(), out);
   }
-  collect(word, steps.data(), out);
+  const auto made = weights(sampling.alpha);
+  if (made->scaled.empty()) {
+    draw(word, made->plain.data(), random, out);
+  } else {
+    draw(word, made->scaled.data(), random, out);
+  }
 }
 
 // The file of BytePiece: base64 of a piece to its id, the characters in it, and its count.

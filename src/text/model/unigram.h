@@ -49,7 +49,8 @@ class Unigram final : public SegmentationModel {
   struct Weights;
   void segment(std::string_view word, Ids& out) const override;
   std::shared_ptr<const Weights> weights(double alpha) const;
-  void draw(std::string_view word, const Weights& weights, Random& random, Step* steps) const;
+  template <class Weight>
+  void draw(std::string_view word, const Weight* weights, Random& random, Ids& out) const;
   void draw_biased(std::string_view word, double alpha, Random& random, Step* steps) const;
   std::string bytepiece_json(const Vocabulary& vocabulary) const;
   // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
@@ -57,7 +58,8 @@ class Unigram final : public SegmentationModel {
   double find_best(std::string_view word, double score, Step* steps) const;
   template <class F>
   void each_edge(std::string_view word, size_t begin, F&& edge) const;
-  void collect(std::string_view word, const Step* steps, Ids& out) const;
+  void append(std::string_view piece, int32_t id, bool& after_unknown, Ids& out) const;
+  void collect(std::string_view word, Step* steps, Ids& out) const;
   double rounded(double score) const {
     return parts_.single_precision ? static_cast<double>(static_cast<float>(score)) : score;
   }

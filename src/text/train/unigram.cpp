@@ -138,6 +138,7 @@ class Trainer {
     trie_.prefixes(word.substr(begin), [&](size_t length, int32_t id) {
       single |= length == character;
       edge(begin + length, id, pieces_[static_cast<size_t>(id)].score);
+      return true;
     });
     if (!single) edge(begin + character, -1, unknown);
   }
