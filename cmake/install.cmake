@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
-set(rooms core kernel tensor op nn data text model train generate)
+set(rooms core kernel tensor op nn data text model page train generate)
 set(INTARSIA_OBJECTS)
 foreach(room ${rooms})
   get_target_property(kind intarsia_${room} TYPE)

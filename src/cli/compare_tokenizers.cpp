@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/format.h"
+#include "page/page.h"
 #include "text/token_spans.h"
-#include "train/page.h"
 
 namespace intarsia::cli {
 namespace {

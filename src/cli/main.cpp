@@ -120,6 +120,7 @@ int run(int argc, char** argv) {
   add_convert(app);
   add_doctor(app);
   add_bench(app);
+  add_lab(app);
   add_completion(app);
   share_options(app);
 

@@ -3,12 +3,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/interrupt.h"
 #include "cli/verbs.h"
 #include "core/fail.h"
 #include "core/format.h"
@@ -21,31 +20,6 @@ namespace intarsia::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-// The first Ctrl-C asks for an orderly end, the second ends the process at once, as if nobody had asked.
-class OrderlyEnd {
- public:
-  OrderlyEnd() {
-    interrupted = false;
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = true; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-    sigaction(SIGINT, &action, &before_interrupt_);
-    sigaction(SIGTERM, &action, &before_terminate_);
-  }
-  ~OrderlyEnd() {
-    sigaction(SIGINT, &before_interrupt_, nullptr);
-    sigaction(SIGTERM, &before_terminate_, nullptr);
-  }
-  OrderlyEnd(const OrderlyEnd&) = delete;
-  OrderlyEnd& operator=(const OrderlyEnd&) = delete;
-
- private:
-  struct sigaction before_interrupt_, before_terminate_;
-};
 
 struct Arguments {
   std::string what, out, resume;
@@ -149,7 +123,7 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
   callbacks.note = [&](const std::string& text) { progress.note(text); };
   callbacks.progress = [&](const TrainProgress& now) { progress.update(now); };
   callbacks.sample = [&](const TrainSample& sample) { progress.sample(sample); };
-  callbacks.cancel = [] { return interrupted.load(); };
+  callbacks.cancel = &OrderlyEnd::asked;
 
   std::string run = arguments.resume;
   Recipe recipe;

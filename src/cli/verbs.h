@@ -17,5 +17,6 @@ void add_inspect(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_lab(CLI::App& app);
 
 }  // namespace intarsia::cli

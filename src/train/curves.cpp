@@ -26,33 +26,6 @@ ChartLine line_of(const RunHistory& history, std::string name, int colour, Get g
   return line;
 }
 
-struct Extent {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
-  void add(double value) {
-    if (!std::isfinite(value)) return;
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-  void add(const std::vector<double>& values) {
-    for (const double value : values) add(value);
-  }
-  bool known() const { return high >= low; }
-};
-
-// A little room around positive values on a log axis, also where all are equal.
-void set_log_range(Chart& chart, Extent extent) {
-  chart.log = true;
-  const double room = std::max(std::pow(extent.high / extent.low, .04), 1.01);
-  chart.low = extent.low / room;
-  chart.high = extent.high * room;
-}
-
-// An axis from 0, for amounts.
-void set_range_from_zero(Chart& chart, const Extent& extent) {
-  chart.low = 0;
-  chart.high = extent.known() && extent.high > 0 ? extent.high * 1.08 : 1;
-}
-
 double last_value(const std::vector<double>& values) {
   for (auto value = values.rbegin(); value != values.rend(); ++value)
     if (std::isfinite(*value)) return *value;

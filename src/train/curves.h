@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "train/chart.h"
+#include "page/chart.h"
 #include "train/summary.h"
 
 namespace intarsia {

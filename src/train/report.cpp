@@ -9,8 +9,9 @@
 
 #include "core/fail.h"
 #include "core/format.h"
+#include "page/page.h"
+#include "page/parts.h"
 #include "train/curves.h"
-#include "train/page.h"
 #include "train/recipe.h"
 #include "train/summary.h"
 
@@ -21,42 +22,11 @@ namespace {
 constexpr size_t most_samples = 12, most_events = 20, longest_sample = 2000;
 constexpr double mib = 1024.0 * 1024;
 
-// "14:03" if that is today, else "2026-03-09 14:03"; local time.
-std::string local_time(double time, double now, bool seconds = false) {
-  if (!std::isfinite(time) || std::abs(time) > 1e11) return "at a time not recorded";
-  const auto clock = static_cast<std::time_t>(time), today = static_cast<std::time_t>(now);
-  std::tm at{}, on{};
-  localtime_r(&clock, &at);
-  localtime_r(&today, &on);
-  std::string text = fmt::format("{:02}:{:02}", at.tm_hour, at.tm_min);
-  if (seconds) text += fmt::format(":{:02}", at.tm_sec);
-  if (at.tm_year == on.tm_year && at.tm_yday == on.tm_yday) return text;
-  return fmt::format("{}-{:02}-{:02} {}", at.tm_year + 1900, at.tm_mon + 1, at.tm_mday, text);
-}
-
-// A word of a POSIX shell's command line.
-std::string shell_word(std::string_view word) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@+";
-  if (!word.empty() && word.find_first_not_of(plain) == std::string_view::npos) return std::string(word);
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 // The longest start of `text` of at most `bytes` bytes that does not end inside a character.
 std::string cut_text(std::string_view text, size_t bytes) {
   if (text.size() <= bytes) return std::string(text);
   while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) bytes--;
   return std::string(text.substr(0, bytes)) + " …";
-}
-
-// A number with its unit in small type: "9.38 GiB".
-std::string with_small_unit(const std::string& text) {
-  const size_t space = text.rfind(' ');
-  if (space == std::string::npos) return escape_html(text);
-  return fmt::format("{} <small>{}</small>", escape_html(text.substr(0, space)),
-                     escape_html(text.substr(space + 1)));
 }
 
 struct Recipes {
@@ -83,10 +53,6 @@ std::string state_html(const RunSummary& s) {
         "<label class=\"unit screen\" data-script hidden><input type=\"checkbox\" id=\"reload\"> "
         "<span>reload<span class=\"long\"> every 30 s</span></span></label>";
   return html;
-}
-
-std::string key_html(std::string_view name, const std::string& value, std::string_view note) {
-  return fmt::format("<div><dt>{}</dt><dd>{}</dd><dd>{}</dd></div>\n", name, value, escape_html(note));
 }
 
 std::string keys_html(const RunSummary& s, const RunHistory& history) {
@@ -307,11 +273,6 @@ std::string checkpoints_html(const RunHistory& history, double now) {
   return html + "The SHA-256 of every file is in its <code>manifest.json</code>.</p></section>\n";
 }
 
-std::string fact_html(std::string_view name, std::string_view value) {
-  return fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape_html(name),
-                     value.empty() ? "not recorded" : escape_html(value));
-}
-
 std::string value_text(const RecipePlace& place) {
   struct Text {
     std::string operator()(const std::string* value) const { return value->empty() ? "(empty)" : *value; }
@@ -387,14 +348,6 @@ std::string machine_html(const RunHistory& history, double now) {
   html += fact_html("memory", format_bytes(static_cast<double>(start.memory_bytes)));
   html += fact_html("intarsia", start.version) + fact_html("started", local_time(start.time, now));
   return html + fact_html("command", start.command) + "</dl></section>\n";
-}
-
-std::string command_html(const char* id, const std::string& command) {
-  return fmt::format(
-      "<div class=\"copy\"><pre tabindex=\"0\"><code id=\"{}\">{}</code></pre><button type=\"button\" "
-      "data-copy=\"#{}\" "
-      "data-script hidden>Copy</button></div>\n",
-      id, escape_html(command), id);
 }
 
 std::string resume_html(const RunSummary& s, const ReportContext& context) {

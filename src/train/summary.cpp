@@ -7,7 +7,7 @@
 #include <span>
 
 #include "core/format.h"
-#include "train/chart.h"
+#include "page/chart.h"
 
 namespace intarsia {
 

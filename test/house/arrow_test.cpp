@@ -1,5 +1,6 @@
 // The arrow rule: a room includes itself and the rooms below it, nothing else.
 //   core <- kernel <- tensor <- op <- nn <- model <- {train, generate} <- cli;   core <- data <- text;
+//   core <- page <- train <- lab <- cli;
 //   model uses text (what a path holds is a model with its tokenizer).
 #include <gtest/gtest.h>
 
@@ -30,9 +31,11 @@ const std::map<std::string, Rooms>& may_include() {
     room("data", {"core"});
     room("text", {"data"});
     room("model", {"nn", "text"});
-    room("train", {"model", "text"});
+    room("page", {"core"});
+    room("train", {"model", "text", "page"});
     room("generate", {"model", "text"});
-    room("cli", {"train", "generate"});
+    room("lab", {"train"});
+    room("cli", {"lab", "train", "generate"});
     return r;
   }();
   return rule;

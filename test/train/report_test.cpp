@@ -15,8 +15,8 @@
 
 #include "core/format.h"
 #include "data/json.h"
-#include "train/chart.h"
-#include "train/page.h"
+#include "page/chart.h"
+#include "page/page.h"
 #include "train/summary.h"
 
 namespace intarsia {

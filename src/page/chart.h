@@ -1,5 +1,6 @@
 // Line charts over training steps, drawn as SVG by the program; the page's script only adds the crosshair.
 #pragma once
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,11 +9,12 @@
 namespace intarsia {
 
 struct ChartLine {
-  std::string name;          // at most 14 characters
-  int colour = 0;            // series 0 to 8 of the palette
-  std::vector<double> x, y;  // y that is not finite: a gap
-  bool faint = false;        // raw data behind a smoothed line: no label, no reading
-  bool points = false;       // measured rarely: a dot each
+  std::string name;               // at most 14 characters
+  int colour = 0;                 // series 0 to 8 of the palette
+  std::vector<double> x, y;       // y that is not finite: a gap
+  std::vector<double> low, high;  // a band around y, or empty
+  bool faint = false;             // raw data behind a smoothed line: no label, no reading
+  bool points = false;            // measured rarely: a dot each
 };
 struct Chart {
   std::string id, title, subtitle;
@@ -21,6 +23,7 @@ struct Chart {
   int height = 170;     // px
   bool log = false;
   double low = 0, high = 1;     // of the axis
+  double last = 0;              // of x; 0: what the functions below are given
   std::optional<int> decimals;  // of a reading; none: three digits
   std::vector<ChartLine> lines;
   struct Limit {
@@ -34,6 +37,18 @@ struct Chart {
   std::vector<Limit> limits;  // dotted, across
   std::vector<Mark> marks;    // dotted, from top to bottom
 };
+
+// The range of values that are finite.
+struct Extent {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  void add(double value);
+  void add(std::span<const double> values);
+  bool known() const { return high >= low; }
+};
+// A little room around positive values on a log axis, also where all are equal.
+void set_log_range(Chart& chart, const Extent& extent);
+// An axis from 0, for amounts.
+void set_range_from_zero(Chart& chart, const Extent& extent);
 
 // At most `limit` points that look like the line: the least and the greatest of each bucket, and the last.
 ChartLine thinned(const ChartLine& line, size_t limit = 300);

@@ -1,4 +1,4 @@
-#include "train/chart.h"
+#include "page/chart.h"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "core/format.h"
-#include "train/page.h"
+#include "page/page.h"
 
 namespace intarsia {
 
@@ -43,7 +43,7 @@ struct Frame {
         bottom(chart.height - bottom_room),
         low(chart.low),
         high(chart.high),
-        last(std::max(last_x, 1.0)),
+        last(std::max(chart.last > 0 ? chart.last : last_x, 1.0)),
         log(chart.log) {}
   double y(double value) const {
     const double share = log ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
@@ -76,6 +76,21 @@ std::string path_of(const ChartLine& line, const Frame& frame) {
     pen_up = false;
   }
   return path;
+}
+
+// A band: along its upper edge, and back along the lower one.
+std::string band_of(const ChartLine& line, const Frame& frame) {
+  ChartLine edge;
+  edge.x = line.x;
+  edge.y = line.high;
+  std::string path = path_of(edge, frame);
+  edge.y = line.low;
+  std::reverse(edge.x.begin(), edge.x.end());
+  std::reverse(edge.y.begin(), edge.y.end());
+  std::string back = path_of(edge, frame);
+  if (path.empty() || back.empty()) return {};
+  back[0] = 'L';
+  return path + back + 'Z';
 }
 
 std::string dots_of(const ChartLine& line, const Frame& frame) {
@@ -141,9 +156,13 @@ std::string lines_html(const Chart& chart, const Frame& frame) {
       "<svg class=\"plot\" y=\"{}\" width=\"100%\" height=\"{}\" viewBox=\"0 0 {} {}\" "
       "preserveAspectRatio=\"none\">",
       frame.top, height, plot_width, height);
+  const bool many = chart.lines.size() > 4;  // colour alone no longer tells them apart
   for (const ChartLine& line : chart.lines) {
-    html += fmt::format("<path class=\"line{}\" style=\"{}\" d=\"{}\"/>", line.faint ? " faint" : "",
-                        colour_of(line), path_of(line, frame));
+    if (!line.low.empty())
+      html +=
+          fmt::format("<path class=\"band\" style=\"{}\" d=\"{}\"/>", colour_of(line), band_of(line, frame));
+    html += fmt::format("<path class=\"line{}{}\" style=\"{}\" d=\"{}\"/>", line.faint ? " faint" : "",
+                        many && line.colour > 4 ? " dashed" : "", colour_of(line), path_of(line, frame));
     if (line.points)
       html +=
           fmt::format("<path class=\"dots\" style=\"{}\" d=\"{}\"/>", colour_of(line), dots_of(line, frame));
@@ -316,6 +335,27 @@ std::vector<std::string> tick_labels(const std::vector<double>& values, bool log
 
 }  // namespace
 
+void Extent::add(double value) {
+  if (!std::isfinite(value)) return;
+  low = std::min(low, value);
+  high = std::max(high, value);
+}
+void Extent::add(std::span<const double> values) {
+  for (const double value : values) add(value);
+}
+
+void set_log_range(Chart& chart, const Extent& extent) {
+  chart.log = true;
+  const double room = std::max(std::pow(extent.high / extent.low, .04), 1.01);
+  chart.low = extent.low / room;
+  chart.high = extent.high * room;
+}
+
+void set_range_from_zero(Chart& chart, const Extent& extent) {
+  chart.low = 0;
+  chart.high = extent.known() && extent.high > 0 ? extent.high * 1.08 : 1;
+}
+
 ChartLine thinned(const ChartLine& line, size_t limit) {
   const size_t n = line.x.size();
   if (n <= limit) return line;
@@ -326,6 +366,8 @@ ChartLine thinned(const ChartLine& line, size_t limit) {
     out.x.push_back(line.x[i]);
     out.y.push_back(line.y[i]);
   };
+  out.low.clear();  // a band does not survive: its edges belong to the points
+  out.high.clear();
   const size_t buckets = (limit - 1) / 2;
   for (size_t b = 0; b < buckets; b++) {
     const size_t begin = b * (n - 1) / buckets, end = (b + 1) * (n - 1) / buckets;
@@ -428,10 +470,12 @@ std::string charts_json(std::span<const Chart> charts, double last) {
                             script_string(line.name), at - steps.begin(), json_list(line.y));
     }
     body += fmt::format(
-        "{}\"{}\":{{\"range\":[{},{}],\"log\":{},\"top\":{},\"bottom\":{},\"unit\":{},\"decimals\":{},"
+        "{}\"{}\":{{\"range\":[{},{}],\"log\":{},\"last\":{:.0f},\"top\":{},\"bottom\":{},\"unit\":{},"
+        "\"decimals\":{},"
         "\"series\":[{}]}}",
-        body.empty() ? "" : ",\n", chart.id, chart.low, chart.high, chart.log, frame.top, frame.bottom,
-        script_string(chart.unit), chart.decimals ? fmt::format("{}", *chart.decimals) : "null", series);
+        body.empty() ? "" : ",\n", chart.id, chart.low, chart.high, chart.log, frame.last, frame.top,
+        frame.bottom, script_string(chart.unit), chart.decimals ? fmt::format("{}", *chart.decimals) : "null",
+        series);
   }
   std::string lists;
   for (const std::string& list : steps) lists += (lists.empty() ? "" : ",") + list;

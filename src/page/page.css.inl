@@ -154,6 +154,8 @@ svg .halo { paint-order: stroke; stroke: var(--ground); stroke-width: 4px; strok
 svg .y { text-anchor: end }
 svg .x { text-anchor: middle }
 svg .line, svg .dots { fill: none; stroke: var(--c); stroke-width: 1.75px; stroke-linejoin: round; vector-effect: non-scaling-stroke }
+svg .dashed { stroke-dasharray: 6 3 }
+svg .band { fill: var(--c); opacity: .16 }
 svg .faint { stroke-width: 1px; opacity: .35 }
 svg .dots { stroke-width: 5px; stroke-linecap: round }
 svg .label { font-weight: 600; fill: var(--c) }
@@ -175,7 +177,8 @@ tbody th { font-weight: 600 }
 tbody tr:hover { background: var(--sunk) }
 .number { text-align: right; white-space: nowrap }
 .best { font-weight: 700 }
-.best::before { content: "◆ "; font-size: .75rem; color: var(--accent) }
+.best::before, .near::before { content: "◆ "; font-size: .75rem; color: var(--accent) }
+.near::before { content: "◇ " }
 .bar { width: 30%; min-width: 5rem }
 .bar i { display: block; height: .5rem; min-width: 1px; background: var(--heat); border-radius: 1px }
 .written { white-space: pre-line; overflow-wrap: anywhere }
@@ -192,7 +195,7 @@ tbody tr:hover { background: var(--sunk) }
   .keys { grid-template-columns: 1fr 1fr }
   .copy { flex-direction: column }
   .copy pre { width: 100% }
-  .stack, .stack tbody { display: block }
+  .stack, .stack tbody, .stack caption { display: block }
   .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
   .stack tr { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem 1.25rem; padding: .5rem 0; border-bottom: 1px solid var(--rule) }
   .stack th, .stack td { min-width: 0; padding: .1rem 0; border: 0; text-align: left }

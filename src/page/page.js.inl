@@ -93,14 +93,14 @@ all('.chart').forEach(figure => {
   const reading = x => lines.map(l => l.name + ' ' + text(l.y[nearest(l.x, x)], chart.decimals)).join(', ');
 
   function show(x) {
-    const percent = 100 * x / data.last + '%';
+    const percent = 100 * x / chart.last + '%';
     cross.setAttribute('x1', percent);
     cross.setAttribute('x2', percent);
     cross.setAttribute('visibility', 'visible');
     foot.textContent = 'step ' + x.toLocaleString('en');
     const width = svg.clientWidth;
     const half = foot.getComputedTextLength() / 2;
-    const at = Math.min(Math.max(width * x / data.last, half - 20), width - half + 60);
+    const at = Math.min(Math.max(width * x / chart.last, half - 20), width - half + 60);
     foot.setAttribute('x', at);
     all('.x', svg).forEach(t => {
       const away = Math.abs(parseFloat(t.getAttribute('x')) / 100 * width - at);
@@ -112,7 +112,7 @@ all('.chart').forEach(figure => {
       const inside = y != null && share(y) <= 1 && share(y) >= 0;
       line.value.textContent = text(y, chart.decimals);
       line.point.setAttribute('visibility', inside ? 'visible' : 'hidden');
-      line.point.setAttribute('cx', 100 * line.x[i] / data.last + '%');
+      line.point.setAttribute('cx', 100 * line.x[i] / chart.last + '%');
       if (inside) line.point.setAttribute('cy', chart.bottom - share(y) * (chart.bottom - chart.top));
     }
   }
@@ -126,12 +126,12 @@ all('.chart').forEach(figure => {
     }
   }
   let at = null;  // index into steps while the keyboard reads
-  const showAll = x => charts.forEach(c => c.show(x));
+  const showAll = x => charts.forEach(c => { if (c.last == chart.last) c.show(x); });
   const hideAll = () => { at = null; charts.forEach(c => c.hide()); };
   svg.onpointermove = svg.onpointerdown = event => {
     const box = svg.getBoundingClientRect();
     const q = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-    at = nearest(steps, q * data.last);
+    at = nearest(steps, q * chart.last);
     showAll(steps[at]);
   };
   svg.onpointerleave = svg.onblur = hideAll;
@@ -146,6 +146,6 @@ all('.chart').forEach(figure => {
     showAll(steps[at]);
     one('output', figure).textContent = 'step ' + steps[at] + ': ' + reading(steps[at]) + ' ' + chart.unit;
   };
-  charts.push({ show, hide });
+  charts.push({ show, hide, last: chart.last });
 });
 )js"

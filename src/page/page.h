@@ -16,10 +16,10 @@ std::string escape_html(std::string_view text);
 std::string script_string(std::string_view text);
 
 // A page from <!doctype> to its script. `state` is the HTML of the bar's right side, `body` that of the main
-// part, `foot` that of the footer, `data` the JSON that the script reads; all are taken as they are. `title`
-// is escaped.
+// part, `foot` that of the footer, `data` the JSON that the script reads, `style` the page's own CSS; all are
+// taken as they are. `title` is escaped.
 struct Page {
-  std::string title, place, state, body, foot, data;
+  std::string title, place, state, body, foot, data, style;
 };
 std::string page_html(const Page& page);
 

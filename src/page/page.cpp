@@ -1,4 +1,4 @@
-#include "train/page.h"
+#include "page/page.h"
 
 #include <fmt/core.h>
 
@@ -9,10 +9,10 @@ namespace intarsia {
 namespace {
 
 constexpr std::string_view style =
-#include "train/page.css.inl"
+#include "page/page.css.inl"
     ;
 constexpr std::string_view script =
-#include "train/page.js.inl"
+#include "page/page.js.inl"
     ;
 
 // A square inlaid with four fitted pieces.
@@ -80,9 +80,9 @@ std::string page_html(const Page& page) {
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{}</title>\n"
-      "<link rel=\"icon\" href=\"{}\">\n<style>{}</style>\n<script>{}</script>\n</head>\n<body>\n<div "
+      "<link rel=\"icon\" href=\"{}\">\n<style>{}{}</style>\n<script>{}</script>\n</head>\n<body>\n<div "
       "class=\"page\">\n",
-      escape_html(page.title), icon, style, early);
+      escape_html(page.title), icon, style, page.style, early);
   html += fmt::format(
       "<header class=\"top\"><a class=\"mark\" href=\"#main\">{}intarsia</a><span class=\"muted\">{}</span>"
       "<span class=\"space\"></span>{}"

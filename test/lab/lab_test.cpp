@@ -1,0 +1,175 @@
+#include "lab/lab.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "data/file.h"
+#include "intarsia/error.h"
+#include "lab/report.h"
+#include "scratch_folder.h"
+
+namespace intarsia {
+namespace {
+
+// Small enough for a test, with a grid, and without data from outside.
+constexpr const char* small = R"(
+question = "Which <b>rate</b>?"
+how = ["Drawn digits."]
+seeds = [1, 2]
+[set]
+optimizer.clip = 0
+schedule.warm_up = 0
+[[variant]]
+name = "adam + L2"
+set.optimizer.kind = "adam"
+[[variant]]
+name = "adamw"
+set.optimizer.kind = "adamw"
+[[task]]
+name = "digits"
+title = "Drawn digits"
+set.task.data = "drawn"
+set.task.images = 200
+set.task.hidden = 16
+set.training.steps = 20
+set.training.batch = 50
+rows = {key = "optimizer.learning_rate", name = "rate", values = [1e-3, 1e-2]}
+columns = {key = "optimizer.weight_decay", name = "decay", values = [0, 0.1]}
+[[task]]
+name = "scales"
+run = "two_scales"
+set.training.steps = 30
+[quick]
+seeds = [7]
+set.training.steps = 5
+grid = 2
+)";
+
+class Lab : public testing::Test {
+ protected:
+  LabOptions options() {
+    LabOptions o;
+    o.directory = folder_.path() / "lab";
+    o.command = "intarsia lab small";
+    o.progress = [this](const LabProgress&) { begun_++; };
+    return o;
+  }
+  Folder folder_;
+  int begun_ = 0;
+};
+
+TEST_F(Lab, RunsEveryVariantTaskPlaceAndSeedOnce) {
+  const Comparison comparison = parse_comparison(small, "small", false);
+  EXPECT_EQ(places_of(comparison).size(), 2u * (4 + 1) * 2);
+  const LabResult result = run_lab(comparison, options());
+  EXPECT_EQ(begun_, 20);
+  for (const auto& outcome : result.outcomes) {
+    ASSERT_TRUE(outcome);
+    EXPECT_EQ(outcome->failed, "");
+    EXPECT_EQ(outcome->measures.size(), 3u);
+  }
+  const LabSummary summary = summarize(comparison, result);
+  EXPECT_EQ(summary.done, 20u);
+  EXPECT_EQ(summary.tasks[0].variants[1].measures[0].values.size(), 2u);
+  EXPECT_NE(answer(comparison, summary).find("is best"), std::string::npos);
+}
+
+TEST_F(Lab, AnInterruptedLabGoesOnAndEndsWithTheSameNumbers) {
+  const Comparison comparison = parse_comparison(small, "small", false);
+  LabOptions stopping = options();
+  stopping.cancel = [&] { return begun_ > 6; };
+  const LabResult part = run_lab(comparison, stopping);
+  EXPECT_TRUE(part.interrupted);
+  EXPECT_EQ(
+      std::count_if(part.outcomes.begin(), part.outcomes.end(), [](const auto& o) { return o.has_value(); }),
+      6);
+  // The machine stops in the middle of a line.
+  const std::filesystem::path runs = options().directory / "runs.jsonl";
+  std::filesystem::resize_file(runs, std::filesystem::file_size(runs) - 5);
+  begun_ = 0;
+  const LabResult rest = run_lab(comparison, options());
+  EXPECT_EQ(begun_, 15);
+  LabOptions other = options();
+  other.directory = folder_.path() / "other";
+  const LabResult whole = run_lab(comparison, other);
+  for (size_t i = 0; i < whole.outcomes.size(); i++)
+    EXPECT_EQ(whole.outcomes[i]->measures, rest.outcomes[i]->measures);
+}
+
+TEST_F(Lab, ARunWhoseGradientIsNotFiniteIsAFindingAndNoEnd) {
+  Comparison comparison = parse_comparison(small, "small", false);
+  comparison.tasks.erase(comparison.tasks.begin() + 1);
+  comparison.tasks[0].grid->rows.values = {1e-3, 1000};
+  comparison.seeds = {1};
+  const LabResult result = run_lab(comparison, options());
+  const LabSummary summary = summarize(comparison, result);
+  EXPECT_EQ(summary.done, 8u);
+  EXPECT_GT(summary.failed, 0u);
+  EXPECT_TRUE(std::isfinite(summary.tasks[0].variants[0].grid[0][0]));
+  EXPECT_TRUE(std::isnan(summary.tasks[0].variants[1].grid[1][1]));  // a decay of 100 a step
+}
+
+TEST_F(Lab, ThePageEscapesTextAndFetchesNothing) {
+  const Comparison comparison = parse_comparison(small, "small", true);
+  run_lab(comparison, options());
+  const std::string page = read_file(options().directory / "report.html");
+  EXPECT_NE(page.find("Which &lt;b&gt;rate&lt;/b&gt;?"), std::string::npos);
+  EXPECT_EQ(page.find("<b>rate"), std::string::npos);
+  for (const char* word : {"src=", "@import", "url(", "https://"})
+    EXPECT_EQ(page.find(word), std::string::npos) << word;
+  EXPECT_LT(page.size(), 100'000u);
+  EXPECT_NE(page.find("intarsia lab small"), std::string::npos);
+}
+
+TEST_F(Lab, QuickTakesItsOwnSeedsStepsAndAThinnerGrid) {
+  const Comparison comparison = parse_comparison(small, "small", true);
+  EXPECT_EQ(comparison.seeds, std::vector<int64_t>{7});
+  const std::vector<Place> places = places_of(comparison);
+  EXPECT_EQ(places[0].settings.at("training.steps"), "5");
+}
+
+TEST_F(Lab, SettingsOfACommandLineWinAndWrongOnesAreRefused) {
+  Comparison comparison = parse_comparison(small, "small", false);
+  override_comparison(comparison, "training.steps=3");
+  override_comparison(comparison, "seeds=4");
+  EXPECT_EQ(places_of(comparison)[0].settings.at("training.steps"), "3");
+  EXPECT_EQ(comparison.seeds.size(), 4u);
+  EXPECT_THROW(override_comparison(comparison, "training.stepps=3"), Error);
+  EXPECT_THROW(override_comparison(comparison, "seeds=none"), Error);
+  override_comparison(comparison, "task.imagess=3");
+  EXPECT_THROW(run_lab(comparison, options()), Error);
+}
+
+TEST(Comparison, MistakesNameTheFileAndTheKey) {
+  const auto error_of = [](const std::string& toml) -> std::string {
+    try {
+      parse_comparison(toml, "name", false);
+    } catch (const Error& error) { return error.what(); }
+    return "no error";
+  };
+  EXPECT_EQ(error_of("seeds = [1]"), "name.toml: the file has no question");
+  EXPECT_EQ(error_of("question = 'a'\nseedz = 1"), "name.toml:2: the file has the unknown key \"seedz\"");
+  const std::string head = "question = 'a'\nseeds = [1]\nvariant = [{name = 'v'}]\n";
+  EXPECT_EQ(error_of(head + "task = [{name = 'digit'}]"), "lab: unknown task \"digit\"");
+  EXPECT_NE(error_of(head + "task = [{name = 'digits', rows = {key = 'a', name = 'b', values = [1]}}]")
+                .find("both or none"),
+            std::string::npos);
+  EXPECT_EQ(error_of(head + "task = [{name = 'digits'}]"), "no error");
+}
+
+TEST(Comparison, EveryFileOfTheRecipesCanBeReadInBothForms) {
+  int seen = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(INTARSIA_SOURCE_DIR) / "recipes/lab"))
+    for (const bool quick : {false, true}) {
+      seen++;
+      EXPECT_GT(places_of(read_comparison(entry.path(), quick)).size(), 0u);
+    }
+  EXPECT_GE(seen, 2);
+}
+
+}  // namespace
+}  // namespace intarsia
