@@ -58,9 +58,9 @@ class Model {
   // ids [B, T] i32 -> hidden states after the last norm [B, T, D]. With a cache (B = 1), ids continue it.
   virtual Tensor hidden(const Tensor& ids, Cache* cache = nullptr) const = 0;
   // The same as a chain of blocks, two a layer: attention, then feed-forward; and what follows it. The cache
-  // must outlive the chain, and is not advanced.
-  virtual Chain layers(const Tensor& ids, Cache* cache = nullptr) const = 0;
-  virtual Tensor last_norm(const Tensor& x) const = 0;
+  // must outlive the chain, and is not advanced. A model that has no such chain throws.
+  virtual Chain layers(const Tensor& ids, Cache* cache = nullptr) const;
+  virtual Tensor last_norm(const Tensor& x) const { return x; }
   static constexpr int64_t blocks_a_layer = 2;
   // Hidden states [..., D] -> logits [..., V].
   virtual Tensor logits(const Tensor& hidden) const = 0;

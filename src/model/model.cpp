@@ -14,6 +14,8 @@ int64_t Model::parameter_count() const {
   return total;
 }
 
+Chain Model::layers(const Tensor&, Cache*) const { fail("{}: has no chain of layers", model_type()); }
+
 int64_t Model::first_position(const Tensor& ids, const Cache* cache) const {
   if (ids.rank() != 2 || ids.dim(0) < 1 || ids.dim(1) < 1 || (cache && ids.dim(0) != 1))
     fail("{}: ids have shape {}, expected [{}, time]", model_type(), ids.shape().text(),

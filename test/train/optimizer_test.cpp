@@ -20,8 +20,6 @@ class TwoWeights : public Model {
     weights_ = {{"matrix", &matrix, true, 0.5}, {"vector", &vector, false, 0.5}};
   }
   Tensor hidden(const Tensor& ids, Cache*) const override { return ids; }
-  Chain layers(const Tensor&, Cache*) const override { return {}; }
-  Tensor last_norm(const Tensor& x) const override { return x; }
   Tensor logits(const Tensor& hidden) const override { return hidden; }
   std::unique_ptr<Cache> make_cache() const override { return nullptr; }
   int64_t context() const override { return 1; }
