@@ -5,6 +5,7 @@
 #pragma once
 #include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "intarsia/array.h"
@@ -47,6 +48,19 @@ struct Epilogue {
   void (*activation)(float* row, int64_t count) = nullptr;  // in place, see activation()
 };
 void matmul(const Array& a, const Array& b, Array& c, bool accumulate = false, const Epilogue& epilogue = {});
+// A matrix b [K, N] as products read it, for those that use it again and again: panels of some columns, in
+// each the words of k one after the other. It belongs to the rung that was active when it was made.
+struct PackedMatrix {
+  Array panels;  // u32 [panels, words of k, columns of a panel]
+  DType type;    // f32, or bf16: products of bf16 pairs
+  int64_t k, n;
+  std::string_view rung;
+};
+PackedMatrix pack(const Array& b, DType type);
+Array unpack(const PackedMatrix&);  // [K, N] again, a transposed view
+// The same bits as with the matrix itself; a [M, K] (made bf16 for a matrix of bf16), c [M, N].
+void matmul(const Array& a, const PackedMatrix& b, Array& c, bool accumulate = false,
+            const Epilogue& epilogue = {});
 
 // ---- convolution; x [N, C, H, W], w [O, C / groups, KH, KW], y [N, O, YH, YW], contiguous and of one type
 struct Convolution {

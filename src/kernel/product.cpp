@@ -1,6 +1,7 @@
 // kernel::matmul: finds out how the operands lie in memory, and splits a product over the threads. The split
 // never shows in the result: a row's sums are formed in order of k wherever they are formed.
 #include <algorithm>
+#include <cstring>
 
 #include "core/fail.h"
 #include "core/threads.h"
@@ -106,7 +107,10 @@ bool one_matrix(const Array& x, int64_t distance, const Shape& c) {
 }
 
 int64_t up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
-int64_t words_of(const Product& p) { return p.pairs ? (p.k + 1) / 2 : p.k; }
+int64_t words_of(const Product& p) {
+  const int elements = elements_of(p.word);
+  return (p.k + elements - 1) / elements;
+}
 int64_t panels_of(const Product& p, int64_t width) { return (p.n + width - 1) / width; }
 
 // One piece of pool memory cut into equal, aligned parts for the threads.
@@ -146,19 +150,41 @@ void multiply_streamed(const Product& p, int threads) {
   });
 }
 
-// Many rows: B is packed by all threads, block by block, and then the threads share the rows.
-void multiply_packed(const Product& p, int threads) {
+// Few rows times panels packed before: the threads share the panels.
+void multiply_panels(const Product& p, const uint32_t* packed, int threads) {
   const ProductSlots& slots = table().product;
   const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
-  const bool sums_in_c = p.c_type == DType::f32 && !p.accumulate;
-  const int64_t most = !sums_in_c ? words_with_own_sums : p.pairs ? pair_words : f32_words;
+  ProductPart whole;
+  whole.row_end = p.m;
+  whole.word_end = words;
+  whole.panel_distance = words * slots.tile_columns;
+  Scratch scratch(threads, slots.packed_scratch(p, whole));
+  parallel(threads, [&](int i) {
+    ProductPart part = whole;
+    part.panel = panels * i / threads;
+    part.panel_end = panels * (i + 1) / threads;
+    slots.multiply_packed(p, part, packed + part.panel * part.panel_distance, scratch.part(i));
+  });
+}
+
+// Many rows: B is packed by all threads, block by block, unless `whole` holds all its panels, and then the
+// threads share the rows.
+void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
+  const ProductSlots& slots = table().product;
+  const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
+  const bool sums_in_c = p.c_type == DType::f32 && p.added != p.c;
+  const int64_t most = !sums_in_c ? words_with_own_sums : p.word == ProductWord::f32 ? f32_words : pair_words;
   const int64_t passes = std::max<int64_t>(1, (words + most - 1) / most);
   const int64_t pass =
       passes == 1 ? words : up((words + passes - 1) / passes, 256);  // no cut through a block
   const int64_t panel_words = std::max<int64_t>(1, pass) * slots.tile_columns;
-  const int64_t block = std::min(panels, std::max<int64_t>(1, packed_block / panel_words));
-  Array packed_memory = Array::empty({block * panel_words}, DType::u32);
-  auto* packed = static_cast<uint32_t*>(packed_memory.raw_mutable());
+  const int64_t block = whole ? panels : std::min(panels, std::max<int64_t>(1, packed_block / panel_words));
+  Array packed_memory;
+  uint32_t* packed = nullptr;
+  if (!whole) {
+    packed_memory = Array::empty({block * panel_words}, DType::u32);
+    packed = static_cast<uint32_t*>(packed_memory.raw_mutable());
+  }
   Array sums_memory;
   float* sums = nullptr;
   int64_t sums_distance = 0;
@@ -179,6 +205,7 @@ void multiply_packed(const Product& p, int threads) {
     part.word_end = std::min(words, word + pass);
     part.sums = sums;
     part.sums_distance = sums_distance;
+    if (whole) part.panel_distance = words * slots.tile_columns;
     return part;
   };
   // The last pass has fewer words, and then larger blocks of rows.
@@ -188,16 +215,19 @@ void multiply_packed(const Product& p, int threads) {
   int64_t word = 0;
   do {  // once even if k is 0
     for (int64_t panel = 0; panel < panels; panel += block) {
-      parallel(threads, [&](int i) {
-        ProductPart part = part_of(i, word, panel);
-        const int64_t first = part.panel, count = part.panel_end - first;
-        part.panel = first + count * i / threads;
-        part.panel_end = first + count * (i + 1) / threads;
-        slots.pack(p, part, packed + (part.panel - first) * (part.word_end - part.word) * slots.tile_columns);
-      });
+      if (!whole)
+        parallel(threads, [&](int i) {
+          ProductPart part = part_of(i, word, panel);
+          const int64_t first = part.panel, count = part.panel_end - first;
+          part.panel = first + count * i / threads;
+          part.panel_end = first + count * (i + 1) / threads;
+          slots.pack(p, part,
+                     packed + (part.panel - first) * (part.word_end - part.word) * slots.tile_columns);
+        });
       parallel(threads, [&](int i) {
         const ProductPart part = part_of(i, word, panel);
-        if (part.row < part.row_end) slots.multiply_packed(p, part, packed, scratch.part(i));
+        const uint32_t* first = whole ? whole + word * slots.tile_columns : packed;
+        if (part.row < part.row_end) slots.multiply_packed(p, part, first, scratch.part(i));
       });
     }
     word += pass;
@@ -224,10 +254,12 @@ double multiply_adds(const Product& p) {
   return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
 }
 
+bool many_rows(const Product& p) { return p.m >= 16 * table().product.tile_rows; }
+
 void multiply(const Product& p, int threads) {
   if (p.a_type == DType::f64) return multiply_f64(p, static_cast<int>(std::min<int64_t>(threads, p.m)));
   const ProductSlots& slots = table().product;
-  if (p.m >= 16 * slots.tile_rows) return multiply_packed(p, threads);
+  if (many_rows(p)) return multiply_packed(p, nullptr, threads);
   const int64_t pieces = std::max(panels_of(p, slots.tile_columns), p.m / slots.tile_rows);
   multiply_streamed(p, static_cast<int>(std::clamp<int64_t>(pieces, 1, threads)));
 }
@@ -285,8 +317,8 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   p.b_transposed = b.transposed;
   p.c_type = c.dtype();
   p.c_distance = p.n;
-  p.pairs = p.a_type == DType::bf16 && (p.b_type == DType::bf16 || is_quantized(p.b_type));
-  p.accumulate = accumulate;
+  if (p.a_type == DType::bf16 && (p.b_type == DType::bf16 || is_quantized(p.b_type)))
+    p.word = ProductWord::bf16_pair;
   p.bias = epilogue.bias;
   p.activation = epilogue.activation;
 
@@ -298,6 +330,7 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
     q.a = advance(a_data, p.a_type, batch.offset(batch.a, i));
     q.b = advance(b_data, p.b_type, batch.offset(batch.b, i));
     q.c = c_data + i * c_bytes;
+    if (accumulate) q.added = q.c;
     multiply(q, threads);
   };
   const double work = multiply_adds(p);
@@ -310,6 +343,87 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   } else {
     for (int64_t i = 0; i < batch.count; i++) one(i, batch.count == 1 ? threads : threads_for(work));
   }
+}
+
+PackedMatrix pack(const Array& b_given, DType type) {
+  if (type != DType::f32 && type != DType::bf16)
+    fail("pack: products of packed {} are asked for, expected f32 or bf16", info(type).name);
+  Array b_array = b_given;
+  if (is_quantized(b_array.dtype()) ? !blocks_in_place(b_array)
+                                    : type == DType::bf16 || b_array.dtype() == DType::f64)
+    b_array = cast(b_array, type);
+  const Operand b = operand_of(b_array);
+  const ProductSlots& slots = table().product;
+  Product p;
+  p.k = b.array.dim(0);
+  p.n = b.array.dim(1);
+  p.b = b.array.raw();
+  p.b_type = b.array.dtype();
+  p.b_distance = b.distance;
+  p.b_transposed = b.transposed;
+  p.word = type == DType::bf16 ? ProductWord::bf16_pair : ProductWord::f32;
+  const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
+  PackedMatrix packed{Array::empty({panels, words, slots.tile_columns}, DType::u32), type, p.k, p.n,
+                      table().name};
+  auto* to = static_cast<uint32_t*>(packed.panels.raw_mutable());
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    ProductPart part;
+    part.panel = begin;
+    part.panel_end = end;
+    part.word_end = words;
+    slots.pack(p, part, to + begin * words * slots.tile_columns);
+  });
+  return packed;
+}
+
+Array unpack(const PackedMatrix& b) {
+  const int64_t words = b.panels.dim(1), columns = b.panels.dim(2), bytes = info(b.type).bytes;
+  Array rows = Array::empty({b.n, b.k}, b.type);
+  const auto* from = static_cast<const char*>(b.panels.raw());
+  auto* to = static_cast<char*>(rows.raw_mutable());
+  const int64_t elements = 4 / bytes;
+  parallel_for(b.n, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      const char* column = from + (i / columns * words * columns + i % columns) * 4;
+      for (int64_t k = 0; k < b.k; k++) {
+        std::memcpy(to + (i * b.k + k) * bytes, column + k / elements * columns * 4 + k % elements * bytes,
+                    static_cast<size_t>(bytes));
+      }
+    }
+  });
+  Shape shape{b.k, b.n}, strides{1, b.k};
+  return rows.view(shape, strides);
+}
+
+void matmul(const Array& a_given, const PackedMatrix& b, Array& c, bool accumulate,
+            const Epilogue& epilogue) {
+  if (b.rung != table().name)
+    fail("matmul: the matrix was packed for rung {}, {} is active", b.rung, table().name);
+  if (c.size() == 0) return;
+  const Array a_array =
+      is_float(a_given.dtype()) && a_given.dtype() != DType::f64 ? a_given : cast(a_given, b.type);
+  const Operand a = operand_of(b.type == DType::bf16 ? cast(a_array, DType::bf16) : a_array);
+  Product p;
+  p.m = c.dim(0);
+  p.n = b.n;
+  p.k = b.k;
+  p.a = a.array.raw();
+  p.a_type = a.array.dtype();
+  p.a_distance = a.distance;
+  p.a_transposed = a.transposed;
+  p.b_type = b.type;
+  p.c = c.raw_mutable();
+  p.c_type = c.dtype();
+  p.c_distance = p.n;
+  p.word = b.type == DType::bf16 ? ProductWord::bf16_pair : ProductWord::f32;
+  if (accumulate) p.added = p.c;
+  p.bias = epilogue.bias;
+  p.activation = epilogue.activation;
+  const auto* packed = static_cast<const uint32_t*>(b.panels.raw());
+  const int threads = threads_for(multiply_adds(p));
+  if (many_rows(p)) return multiply_packed(p, packed, threads);
+  const int64_t panels = panels_of(p, table().product.tile_columns);
+  multiply_panels(p, packed, static_cast<int>(std::min<int64_t>(panels, threads)));
 }
 
 }  // namespace intarsia::kernel

@@ -8,8 +8,14 @@
 
 namespace intarsia::kernel {
 
-// C[m, n] = activation(A[m, k] B[k, n] [+ C] + bias). Sums are f32 (f64 if c, a and b all are), in order of
-// k.
+// What a 32-bit word of k holds: one f32, two bf16 or four int8.
+enum class ProductWord { f32, bf16_pair, int8_quad };
+constexpr int elements_of(ProductWord word) {
+  return word == ProductWord::f32 ? 1 : word == ProductWord::bf16_pair ? 2 : 4;
+}
+
+// C[m, n] = activation(A[m, k] B[k, n] [+ added] + bias) [* gate]. Sums are f32 (f64 if c, a and b all are,
+// i32 of int8), in order of k.
 struct Product {
   int64_t m = 0, n = 0, k = 0;
   // a is stored in rows [m, k] or, transposed, in rows [k, m]; rows are `a_distance` elements apart.
@@ -25,10 +31,10 @@ struct Product {
   void* c = nullptr;
   DType c_type = DType::f32;
   int64_t c_distance = 0;
-  // Products of bf16 pairs: a is bf16, b bf16 or a block format rounded to bf16. Otherwise both become f32
-  // first.
-  bool pairs = false;
-  bool accumulate = false;  // adds what c holds
+  // bf16_pair: a is bf16, b bf16 or a block format rounded to bf16. int8_quad: both are i8. f32: both become
+  // f32 first.
+  ProductWord word = ProductWord::f32;
+  const void* added = nullptr;  // of c's type and distance; may be c itself
   const float* bias = nullptr;
   void (*activation)(float* row, int64_t count) = nullptr;
 };
@@ -42,6 +48,8 @@ struct ProductPart {
   // f32 sums [m, sums_distance] of the words before and after this part, where k is cut; may be c itself.
   float* sums = nullptr;
   int64_t sums_distance = 0;
+  // Words between panels that were packed with all of k; 0: they hold the words of this part only.
+  int64_t panel_distance = 0;
 };
 
 struct ProductSlots {
@@ -49,8 +57,8 @@ struct ProductSlots {
   // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel
   // after panel of (word_end - word) * tile_columns words.
   void (*pack)(const Product&, const ProductPart&, uint32_t* packed) = nullptr;
-  // Multiplies with panels that pack() made of the same panels and words. The scratch (bytes, 64-byte
-  // aligned) suffices for any part with the same words and no more rows.
+  // Multiplies with panels that pack() made; `packed` is the first word of the part. The scratch (bytes,
+  // 64-byte aligned) suffices for any part with the same words and no more rows.
   size_t (*packed_scratch)(const Product&, const ProductPart&) = nullptr;
   void (*multiply_packed)(const Product&, const ProductPart&, const uint32_t* packed,
                           void* scratch) = nullptr;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fail.h"
 #include "intarsia/array.h"
 #include "kernel/kernels.h"
 #include "kernel/table.h"
@@ -300,6 +301,58 @@ TEST_F(ProductTest, FormsAndThreadCountsAgreeInBits) {
   });
 }
 
+void halve_and_shift(float* row, int64_t count) {
+  for (int64_t i = 0; i < count; i++) row[i] = 0.5f * row[i] + 1.0f;
+}
+
+TEST_F(ProductTest, AMatrixPackedOnceGivesTheSameBits) {
+  on_every_rung([&](const std::string& rung) {
+    for (const DType type : {DType::f32, DType::bf16}) {
+      for (const auto& [k, n] : {std::pair<int64_t, int64_t>{131, 75}, {64, 128}, {5000, 130}, {1, 1}}) {
+        for (const bool b_transposed : {false, true}) {
+          const auto [a, b] = operands(260, k, n, {false, b_transposed}, type, type);
+          const Array bias = random_array({n}, DType::f32, 16);
+          const kernel::PackedMatrix packed = kernel::pack(b, type);
+          Array back = kernel::contiguous(kernel::unpack(packed)), plain_b = kernel::contiguous(b);
+          EXPECT_TRUE(same_bytes(back.raw(), plain_b.raw(), back.bytes()));
+          for (const DType c_type : {DType::f32, DType::bf16}) {
+            for (const int64_t m : {1, 2, 3, 4, 5, 7, 12, 29, 191, 193, 260}) {
+              for (const int threads : {1, 2}) {
+                set_thread_count(threads);
+                const Array rows = a.view({m, k}, a.strides());
+                Array plain = random_array({m, n}, c_type, 17), c = random_array({m, n}, c_type, 17);
+                const bool accumulate = m % 2;
+                const kernel::Epilogue epilogue{bias.data<float>(), m % 3 ? nullptr : halve_and_shift};
+                kernel::matmul(rows, b, plain, accumulate, epilogue);
+                kernel::matmul(rows, packed, c, accumulate, epilogue);
+                EXPECT_TRUE(same_bytes(plain.raw(), c.raw(), c.bytes()))
+                    << rung << " " << info(type).name << " to " << info(c_type).name << " " << m << " x " << k
+                    << " x " << n << ", " << threads << " threads";
+              }
+            }
+          }
+        }
+      }
+    }
+    // f32 sums of a's other types, and a in columns.
+    const auto [a, b] = operands(30, 51, 45, {true, false}, DType::bf16, DType::f32);
+    Array plain = Array::empty({30, 45}, DType::f32), c = Array::empty({30, 45}, DType::f32);
+    kernel::matmul(a, b, plain);
+    kernel::matmul(a, kernel::pack(b, DType::f32), c);
+    EXPECT_TRUE(same_bytes(plain.raw(), c.raw(), c.bytes())) << rung;
+  });
+}
+
+TEST_F(ProductTest, AMatrixPackedForAnotherRungIsRefused) {
+  if (kernel::rungs().size() < 2) GTEST_SKIP() << "this cpu has one rung";
+  const Array b = random_array({8, 8}, DType::f32, 1);
+  kernel::use_rung("base");
+  const kernel::PackedMatrix packed = kernel::pack(b, DType::f32);
+  kernel::use_rung(kernel::rungs().back()->name);
+  Array c = Array::empty({8, 8}, DType::f32);
+  EXPECT_THROW(kernel::matmul(b, packed, c), Error);
+}
+
 TEST_F(ProductTest, BatchesBroadcastAndFold) {
   on_every_rung([&](const std::string& rung) {
     const int64_t batch = 3, heads = 2, m = 17, k = 24, n = 40;
@@ -367,10 +420,6 @@ TEST_F(ProductTest, OddStridesAreMadeContiguous) {
       expect_product(repeated, b, c3, rung + " one row repeated");
     }
   });
-}
-
-void halve_and_shift(float* row, int64_t count) {
-  for (int64_t i = 0; i < count; i++) row[i] = 0.5f * row[i] + 1.0f;
 }
 
 TEST_F(ProductTest, EpilogueAddsThenActivatesThenRounds) {

@@ -15,15 +15,16 @@ void add_row(const C* c, float* x, int64_t count, Convert convert) {
   for (int64_t j = 0; j < count; j++) x[j] += convert(c[j]);
 }
 
-// Adds a row of c, of any float type, to x.
-void add_c(const Product& p, int64_t at, float* x, int64_t count) {
+// Adds a row of p.added, of any float type, to x.
+void add_added(const Product& p, int64_t at, float* x, int64_t count) {
   switch (p.c_type) {
     case DType::f64:
-      add_row(static_cast<const double*>(p.c) + at, x, count, [](double v) { return static_cast<float>(v); });
+      add_row(static_cast<const double*>(p.added) + at, x, count,
+              [](double v) { return static_cast<float>(v); });
       return;
     case DType::bf16:
     case DType::f16: {
-      const auto* c = static_cast<const uint16_t*>(p.c) + at;
+      const auto* c = static_cast<const uint16_t*>(p.added) + at;
       for (int64_t j = 0; j < count; j += W) {
         const Words old =
             p.c_type == DType::bf16 ? FromBf16::along(c + j, count - j) : FromF16::along(c + j, count - j);
@@ -33,7 +34,7 @@ void add_c(const Product& p, int64_t at, float* x, int64_t count) {
       return;
     }
     default:
-      add_row(static_cast<const float*>(p.c) + at, x, count, [](float v) { return v; });
+      add_row(static_cast<const float*>(p.added) + at, x, count, [](float v) { return v; });
   }
 }
 
@@ -71,7 +72,7 @@ void store_c(const Product& p, int64_t at, const float* x, int64_t count) {
 void finish(const Product& p, const Place& place, float* x, int64_t distance) {
   for (int64_t r = 0; r < place.rows; r++, x += distance) {
     const int64_t at = (place.row + r) * p.c_distance + place.column;
-    if (p.accumulate) add_c(p, at, x, place.columns);
+    if (p.added) add_added(p, at, x, place.columns);
     if (p.bias) add_row(p.bias + place.column, x, place.columns, [](float v) { return v; });
     if (p.activation) p.activation(x, place.columns);
     store_c(p, at, x, place.columns);

@@ -80,9 +80,10 @@ TileFunction pick_tile(int64_t rows, std::integer_sequence<int, i...>) {
   return functions[rows - 1];
 }
 
-// For A in rows: any height up to MR / panels.
+// For A in rows: any height up to MR / panels; 1, 2 or 4 panels.
 template <class Word>
 TileFunction tile_of_rows(int64_t rows, int64_t panels) {
+  if (panels == 4) return pick_tile<Word, 4>(rows, std::make_integer_sequence<int, MR / 4>{});
   if (panels == 2) return pick_tile<Word, 2>(rows, std::make_integer_sequence<int, MR / 2>{});
   return pick_tile<Word, 1>(rows, std::make_integer_sequence<int, MR>{});
 }
@@ -117,8 +118,7 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
       call.from_distance = columns;
     }
   }
-  const bool plain =
-      !p.accumulate && !p.bias && !p.activation && place.rows == rows && place.columns == columns;
+  const bool plain = !p.added && !p.bias && !p.activation && place.rows == rows && place.columns == columns;
   call.to = buffer;
   call.to_distance = columns;
   call.to_bf16 = false;
@@ -172,7 +172,7 @@ void pack_part(const Product& p, const ProductPart& part, uint32_t* packed) {
 }
 
 void pack(const Product& p, const ProductPart& part, uint32_t* packed) {
-  p.pairs ? pack_part<Bf16Word>(p, part, packed) : pack_part<F32Word>(p, part, packed);
+  by_word(p, [&]<class Word>(Word) { pack_part<Word>(p, part, packed); });
 }
 
 // Rows of A in a block: at most `most_rows`, and even blocks.
@@ -182,25 +182,34 @@ int64_t block_rows(int64_t rows, int64_t words) {
   return round_up((rows + blocks - 1) / blocks, MR);
 }
 
+// Few rows are multiplied with several panels: a tile needs a dozen independent sums to hide the
+// multiply-adds' latency.
+int64_t panels_at_once(int64_t rows) { return rows <= MR / 4 ? 4 : rows <= MR / 2 ? 2 : 1; }
+
 template <class Word>
 void multiply_packed_words(const Product& p, const ProductPart& part, const uint32_t* packed,
                            uint32_t* scratch) {
-  const int64_t words = part.word_end - part.word, panel_words = words * NR;
+  const int64_t words = part.word_end - part.word,
+                panel_words = part.panel_distance ? part.panel_distance : words * NR;
   const int64_t block = block_rows(part.row_end - part.row, words);
   const bool first = part.word == 0, last = part.word_end == words_of<Word>(p.k);
   for (int64_t i0 = part.row; i0 < part.row_end; i0 += block) {
     const int64_t rows = smaller(block, part.row_end - i0);
     const Left left = prepare_left<Word>(p, i0, rows, part.word, words, scratch);
-    const int64_t height = left.panels ? MR : even_height(rows, MR);
-    for (int64_t panel = part.panel; panel < part.panel_end; panel++) {
+    const int64_t most = left.panels ? 1 : panels_at_once(rows);
+    const int64_t height = left.panels ? MR : even_height(rows, MR / most);
+    int64_t panels = most;
+    for (int64_t panel = part.panel; panel < part.panel_end; panel += panels) {
+      while (panels > part.panel_end - panel) panels /= 2;
       const uint32_t* b = packed + (panel - part.panel) * panel_words;
-      const int64_t column = panel * NR, columns = smaller(NR, p.n - column);
+      const int64_t column = panel * NR, columns = smaller(panels * NR, p.n - column);
       for (int64_t i = 0; i < rows; i += height) {
         const int64_t some = smaller(height, rows - i);
         TileCall call{};
         call.a = left.tile(i, 0);
         call.a_distance = left.distance;
         call.b = b;
+        call.b_panel = panel_words;
         call.words = words;
         call.ahead = reinterpret_cast<const char*>(b + panel_words) + i / height * words * 16;
         Sums sums;
@@ -208,9 +217,10 @@ void multiply_packed_words(const Product& p, const ProductPart& part, const uint
           sums = {part.sums + (i0 + i) * part.sums_distance + column, part.sums_distance, some,
                   part.sums_distance - column};
         }
-        const TileFunction function = left.panels ? run_tile<Word, MR, 2, MR> : tile_of_rows<Word>(some, 1);
-        multiply_tile<Word>(p, {i0 + i, column, some, columns}, call, function, left.panels ? MR : some, 1,
-                            sums, first, last);
+        const TileFunction function =
+            left.panels ? run_tile<Word, MR, 2, MR> : tile_of_rows<Word>(some, panels);
+        multiply_tile<Word>(p, {i0 + i, column, some, columns}, call, function, left.panels ? MR : some,
+                            panels, sums, first, last);
       }
     }
   }
@@ -220,15 +230,13 @@ size_t packed_scratch(const Product& p, const ProductPart& part) {
   // Not block_rows: fewer rows can make a larger block, and this is to hold for any part with fewer rows.
   const int64_t words = part.word_end - part.word;
   const int64_t rows = smaller(most_rows(words), round_up(part.row_end - part.row, MR));
-  return static_cast<size_t>(p.pairs ? left_words<Bf16Word>(p, rows, words)
-                                     : left_words<F32Word>(p, rows, words)) *
-         4;
+  return by_word(p,
+                 [&]<class Word>(Word) { return static_cast<size_t>(left_words<Word>(p, rows, words)) * 4; });
 }
 
 void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* packed, void* scratch) {
   auto* s = static_cast<uint32_t*>(scratch);
-  p.pairs ? multiply_packed_words<Bf16Word>(p, part, packed, s)
-          : multiply_packed_words<F32Word>(p, part, packed, s);
+  by_word(p, [&]<class Word>(Word) { multiply_packed_words<Word>(p, part, packed, s); });
 }
 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
@@ -303,13 +311,13 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
 }
 
 size_t streamed_scratch(const Product& p, const ProductPart& part) {
-  const StreamedScratch s = p.pairs ? streamed_parts<Bf16Word>(p, part) : streamed_parts<F32Word>(p, part);
+  const StreamedScratch s = by_word(p, [&]<class Word>(Word) { return streamed_parts<Word>(p, part); });
   return static_cast<size_t>(s.left + s.panels + s.sums) * 4;
 }
 
 void multiply_streamed(const Product& p, const ProductPart& part, void* scratch) {
   auto* s = static_cast<uint32_t*>(scratch);
-  p.pairs ? multiply_streamed_words<Bf16Word>(p, part, s) : multiply_streamed_words<F32Word>(p, part, s);
+  by_word(p, [&]<class Word>(Word) { multiply_streamed_words<Word>(p, part, s); });
 }
 
 // ---- f64: exactness and tests matter here, not speed
@@ -324,11 +332,13 @@ size_t f64_scratch(const Product& p) {
 template <class C>
 void finish_f64(const Product& p, const Place& place, const double (*sums)[f64_columns]) {
   for (int64_t r = 0; r < place.rows; r++) {
-    C* c = static_cast<C*>(p.c) + (place.row + r) * p.c_distance + place.column;
+    const int64_t at = (place.row + r) * p.c_distance + place.column;
+    C* c = static_cast<C*>(p.c) + at;
+    const C* added = p.added ? static_cast<const C*>(p.added) + at : nullptr;
     double x[f64_columns];
     for (int64_t j = 0; j < place.columns; j++) {
       x[j] = sums[r][j];
-      if (p.accumulate) x[j] += static_cast<double>(c[j]);
+      if (added) x[j] += static_cast<double>(added[j]);
       if (p.bias) x[j] += static_cast<double>(p.bias[place.column + j]);
     }
     if (p.activation) {
