@@ -18,7 +18,8 @@ an attention, bytes read and written once for everything else, and 0 for a train
 bf16. Inputs are kept between equal requests and drawn once, so memory is warm, as on the other side.
 
     name            sizes (default)              measures
-    linear          m k n                        x [m, k] times the transpose of w [n, k]
+    linear          m k n matrices (1)           x [m, k] times the transpose of w [n, k], or of several in turn
+    grouped         m k n sizes                  rows in groups of these sizes, each times its own matrix [n, k]
     weight_gradient m k n                        transpose of dy [m, n] times x [m, k]
     add mul exp tanh sigmoid relu silu gelu gelu_tanh   n (1 << 20)   y = f(x), a new y each time
     swiglu          n                            silu(gate) * up
@@ -60,10 +61,33 @@ def product(q):
     m, k, n, dtype = q["m"], q["k"], q["n"], q["type"]
     work = 2 * m * k * n
     if q["name"] == "linear":
-        x, w = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype)
-        return (lambda: functional.linear(x, w)), work
+        x = normal(m, k, dtype=dtype)
+        matrices = [normal(n, k, dtype=dtype) for _ in range(q.get("matrices", 1))]
+        if len(matrices) == 1:
+            w = matrices[0]
+            return (lambda: functional.linear(x, w)), work
+
+        def in_turn():
+            for w in matrices:
+                functional.linear(x, w)
+
+        return in_turn, work * len(matrices)
     x, dy = normal(m, k, dtype=dtype), normal(m, n, dtype=dtype)
     return (lambda: torch.mm(dy.t(), x)), work
+
+
+def grouped(q):
+    x, dtype = normal(q["m"], q["k"], dtype=q["type"]), q["type"]
+    experts = [normal(q["n"], q["k"], dtype=dtype) for _ in q["sizes"]]
+
+    def run():  # as models do where no grouped kernel exists
+        out = x.new_empty(q["m"], q["n"])
+        for rows, y, w in zip(x.split(q["sizes"]), out.split(q["sizes"]), experts):
+            if len(rows):
+                torch.mm(rows, w.t(), out=y)
+        return out
+
+    return run, 2 * q["m"] * q["k"] * q["n"]
 
 
 ROWS = ("softmax", "log_softmax", "rms_norm", "layer_norm")
@@ -240,7 +264,7 @@ def train_step(_):
 
 
 SPECIAL = {
-    "linear": product, "weight_gradient": product, "adamw": adamw, "attention": attention,
+    "linear": product, "grouped": grouped, "weight_gradient": product, "adamw": adamw, "attention": attention,
     "attention_backward": attention, "train_step": train_step, "conv2d": convolution, "conv2d_dx": convolution,
     "conv2d_dw": convolution,
 }

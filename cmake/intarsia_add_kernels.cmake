@@ -3,10 +3,14 @@ set(INTARSIA_FLAGS_base "")
 set(INTARSIA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
 set(INTARSIA_FLAGS_avx512 ${INTARSIA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
 set(INTARSIA_FLAGS_avx512bf16 ${INTARSIA_FLAGS_avx512} -mavx512vnni -mavx512bf16 -mprfchw)
+set(INTARSIA_FLAGS_amx ${INTARSIA_FLAGS_avx512bf16} -mamx-tile -mamx-bf16 -mamx-int8 -DINTARSIA_TILE_ENGINE)
+set(INTARSIA_FLAGS_amx_emulated ${INTARSIA_FLAGS_avx512} -DINTARSIA_TILE_ENGINE)
 # gcc's own AVX-512 header reads variables that it leaves undefined on purpose.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   list(APPEND INTARSIA_FLAGS_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
   list(APPEND INTARSIA_FLAGS_avx512bf16 -Wno-uninitialized -Wno-maybe-uninitialized)
+  list(APPEND INTARSIA_FLAGS_amx -Wno-uninitialized -Wno-maybe-uninitialized)
+  list(APPEND INTARSIA_FLAGS_amx_emulated -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 
 # Compiles a file of INTARSIA_KERNEL lines (include/intarsia/lambda_kernel.h) once per rung into `target`:

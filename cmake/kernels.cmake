@@ -1,8 +1,10 @@
-# Rungs: the instruction sets that kernel files are compiled for, lowest first.
-set(INTARSIA_RUNGS base avx2 avx512 avx512bf16)
+# Rungs: the instruction sets that kernel files are compiled for. amx_emulated is amx with its instructions in C.
+set(INTARSIA_RUNGS base avx2 avx512 avx512bf16 amx_emulated amx)
 include(cmake/intarsia_add_kernels.cmake)
 # Files that a rung compiles; the lower rungs fill the other slots.
 set(INTARSIA_KERNELS_avx512bf16 product attention measure convolution)
+set(INTARSIA_KERNELS_amx product measure)
+set(INTARSIA_KERNELS_amx_emulated product)
 
 # Compiles the files of src/kernel/cpu once per rung and adds the objects to `target`.
 function(intarsia_add_rungs target)

@@ -45,13 +45,48 @@ Tensor greater(const Tensor& a, const Tensor& b);
 Tensor greater_equal(const Tensor& a, const Tensor& b);
 
 // ---- products
+// How products of f32 are formed: as such, or as 3 or 6 products of bf16 parts, quick where the cpu
+// multiplies bf16 several times faster. The error is at most 2^-15 of the sum of |a| |b|, or that of f32
+// products.
+enum class Products { own, three_bf16, six_bf16 };
 // a [..., M, K] times b [..., K, N]; batch axes broadcast; a transposed view costs nothing.
-Tensor matmul(const Tensor& a, const Tensor& b);
+Tensor matmul(const Tensor& a, const Tensor& b, Products form = Products::own);
+// Rows of x [T, K] in consecutive groups of the given sizes (their sum is T, some may be 0), each times its
+// own matrix of w [E, K, N]: [T, N]. For weights stored as [E, N, K] give transpose(w); it may be quantized.
+Tensor grouped_matmul(const Tensor& x, std::span<const int64_t> group_sizes, const Tensor& w);
 // x [..., K] times the transpose of w [N, K], plus bias [N] if given, then the activation. w may be quantized
 // (then it takes no gradient, x does).
 enum class Activation { none, relu, silu, gelu, gelu_tanh };
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {},
               Activation activation = Activation::none);
+// residual + x w^T + bias, rounded once; residual has the shape of the result.
+Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& w, const Tensor& bias = {});
+// swiglu(gate, x w^T + bias), or geglu for Activation::gelu, in one pass where no gradient is recorded.
+Tensor gated_linear(const Tensor& gate, const Tensor& x, const Tensor& w, const Tensor& bias = {},
+                    Activation activation = Activation::silu);
+// A matrix w [N, K] of f32 or bf16 in the order in which products read it, for weights that do not change:
+// few rows are then multiplied some times faster. The same bits as with w, and of its size: keep one of the
+// two. It takes no gradient, x does. Belongs to the rung of kernels that was active when it was made.
+struct PackedWeight {
+  Array panels;
+  DType dtype = DType::f32;
+  int64_t outputs = 0, inputs = 0;
+  std::string_view rung;
+};
+PackedWeight pack(const Tensor& w);
+Tensor unpack(const PackedWeight& w);  // [N, K]
+// x must be bf16 for a bf16 weight.
+Tensor linear(const Tensor& x, const PackedWeight& w, const Tensor& bias = {},
+              Activation activation = Activation::none);
+// The rows of x [..., K] as int8 values times a scale [...] each, f32: max |x| / 127. No gradient.
+struct QuantizedRows {
+  Tensor values, scales;
+};
+QuantizedRows quantize_rows(const Tensor& x);
+// a [M, K] times b [K, N] (or a transposed view) of int8: the exact sums as i32, K < 2^17. No gradient.
+Tensor matmul_int8(const Tensor& a, const Tensor& b);
+// The same times row_scales [M] and column_scales [N], in f32.
+Tensor matmul_int8(const Tensor& a, const Tensor& row_scales, const Tensor& b, const Tensor& column_scales);
 
 // Sums of products by Einstein's notation: einsum("bij,bkj->bik", a, b). Letters that both share and the
 // result keeps run in parallel; letters that the result lacks are summed over. A letter occurs once in each.

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
+#include "cli/bench.h"
 #include "cli/bench_tokenizer.h"
 #include "cli/peer.h"
 #include "cli/verbs.h"
@@ -27,19 +29,7 @@
 namespace intarsia::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
-using Call = std::function<void()>;
-
-// One line of a benchmark: the request that the peer gets, and our side of it.
-struct Item {
-  std::string title;
-  Json request;                   // null: no peer for this one
-  std::function<Call()> prepare;  // makes the inputs, returns what is timed
-  double work = 0;                // operations, bytes, or 0
-  enum class Unit { flops, bytes, seconds } unit = Unit::seconds;
-  DType dtype = DType::f32;
-};
 
 double seconds_of(const Call& call, int inner) {
   const auto start = Clock::now();
@@ -50,52 +40,6 @@ double seconds_of(const Call& call, int inner) {
 double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];
-}
-
-Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0) {
-  return kernel::cast(normal(shape, 1, 7, stream), dtype);
-}
-
-// ---- products
-
-Item linear_item(int64_t m, int64_t k, int64_t n, DType dtype) {
-  return {fmt::format("linear {} {}x{}x{}", info(dtype).name, m, k, n),
-          {{"name", "linear"}, {"m", m}, {"k", k}, {"n", n}, {"dtype", info(dtype).name}},
-          [=]() -> Call {
-            const Tensor x = random_array({m, k}, dtype), w = random_array({n, k}, dtype, 1);
-            return [=] { linear(x, w); };
-          },
-          2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n),
-          Item::Unit::flops,
-          dtype};
-}
-
-Item weight_gradient_item(int64_t m, int64_t k, int64_t n, DType dtype) {
-  return {fmt::format("weight gradient {} {}x{}x{}", info(dtype).name, m, k, n),
-          {{"name", "weight_gradient"}, {"m", m}, {"k", k}, {"n", n}, {"dtype", info(dtype).name}},
-          [=]() -> Call {
-            const Tensor x = random_array({m, k}, dtype), dy = random_array({m, n}, dtype, 1);
-            return [=] { matmul(transpose(dy), x); };
-          },
-          2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n),
-          Item::Unit::flops,
-          dtype};
-}
-
-std::vector<Item> products() {
-  struct Sizes {
-    int64_t m, k, n;
-  };
-  std::vector<Item> items;
-  for (DType dtype : {DType::f32, DType::bf16}) {
-    for (Sizes s :
-         {Sizes{4096, 768, 768}, Sizes{4096, 768, 3072}, Sizes{4096, 3072, 768}, Sizes{2048, 2048, 2048},
-          Sizes{512, 576, 1536}, Sizes{768, 128, 512}, Sizes{8, 768, 3072}, Sizes{1, 4096, 4096}})
-      items.push_back(linear_item(s.m, s.k, s.n, dtype));
-    items.push_back(weight_gradient_item(4096, 768, 3072, dtype));
-    items.push_back(weight_gradient_item(768, 128, 512, dtype));
-  }
-  return items;
 }
 
 // ---- pointwise, rows, optimizer
@@ -353,7 +297,7 @@ std::vector<Item> tape() {
 }
 
 std::vector<Item> items_of(const std::string& name) {
-  if (name == "products") return products();
+  if (name == "products") return product_items();
   if (name == "pointwise") return pointwise();
   if (name == "attention") return attentions();
   if (name == "conv") return convolutions();
@@ -377,16 +321,18 @@ constexpr auto until_parked = std::chrono::milliseconds(20);
 constexpr double warm_up = 0.02;
 
 Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int rounds) {
-  const Call call = item.prepare();
+  set_thread_count(item.threads);
+  const Call call = item.prepare(), beside = item.limit ? item.limit() : Call();
   call();
   const int inner = std::clamp(static_cast<int>(0.002 / std::max(1e-8, seconds_of(call, 1))), 1, 10000);
-  std::vector<double> ours, theirs, ratios;
+  std::vector<double> ours, theirs, ratios, limit;
   Json request = item.request;
   const bool against = peer.present() && !request.is_null();
-  if (against) request["threads"] = thread_count(), request["repeat"] = 1;
+  if (against) request["threads"] = item.threads, request["repeat"] = 1;
   for (int round = 0; round < rounds; round++) {
     for (double warm = 0; warm < warm_up;) warm += seconds_of(call, inner) * inner;
     ours.push_back(seconds_of(call, inner));
+    if (beside) limit.push_back(seconds_of(beside, inner));
     std::this_thread::sleep_for(until_parked);
     if (!against) continue;
     const Json answer = Json::parse(peer.ask(request.dump()), nullptr, false);
@@ -414,6 +360,7 @@ Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int roun
       row.unit = "us";
       break;
   }
+  if (beside) row.limit = scaled(median(limit));
   row.share = row.ours / row.limit;
   if (against) {
     row.peer = scaled(median(theirs));
@@ -457,7 +404,8 @@ void bench(Options options) {
   const Json hello = Json::parse(peer.hello(), nullptr, false);
   const std::string version =
       hello.is_object() ? hello.value("peer", "") + " " + hello.value("version", "") : "";
-  const kernel::Limits limits = kernel::measure_limits(0.3);
+  const int all_threads = thread_count();
+  std::map<int, kernel::Limits> limits;  // of each number of threads
   const Terminal screen = Terminal::of(stdout);
   if (!options.json) {
     fmt::print("{}, {} threads, rung {}; peer: {}\n", kernel::cpu().brand, thread_count(),
@@ -468,10 +416,12 @@ void bench(Options options) {
   }
   for (const Item& item : items) {
     if (item.title.find(options.only) == std::string::npos) continue;
-    const Row row = measure(item, peer, limits, options.rounds);
+    set_thread_count(item.threads);
+    if (!limits.contains(item.threads)) limits[item.threads] = kernel::measure_limits(0.3);
+    const Row row = measure(item, peer, limits[item.threads], options.rounds);
     const double ratio = ratio_of(row);
     if (options.json) {
-      fmt::print("{}\n", Json{{"name", fmt::format("{}, {} threads", row.title, thread_count())},
+      fmt::print("{}\n", Json{{"name", fmt::format("{}, {} threads", row.title, item.threads)},
                               {"ours", row.ours},
                               {"peer", number(row.peer)},
                               {"ratio", number(ratio)},
@@ -487,16 +437,19 @@ void bench(Options options) {
       const auto shown = [](double x, int decimals) {
         return std::isfinite(x) ? fmt::format("{:.{}f}", x, decimals) : std::string("-");
       };
+      const std::string title =
+          item.threads == all_threads ? row.title : fmt::format("{}, {} thread", row.title, item.threads);
       const std::string r = pad_to_width(shown(ratio, 2), 7, true);
       const std::string spread =
           std::isfinite(row.low) ? fmt::format("{:.2f}-{:.2f}", row.low, row.high) : "-";
-      fmt::print("{} {} {} {} {} {} {}\n", pad_to_width(row.title, 48),
+      fmt::print("{} {} {} {} {} {} {}\n", pad_to_width(title, 48),
                  pad_to_width(shown(row.ours, 1), 10, true), pad_to_width(shown(row.peer, 1), 10, true),
                  ratio >= 1 ? screen.green(r) : screen.bold(r), pad_to_width(spread, 13, true),
                  pad_to_width(std::isfinite(row.share) ? format_share(row.share) : "-", 6, true), row.unit);
     }
     std::fflush(stdout);
   }
+  set_thread_count(all_threads);
 }
 
 }  // namespace

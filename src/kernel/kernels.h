@@ -46,6 +46,11 @@ Array dropout(const Array& x, double p, uint64_t seed, uint64_t stream, uint64_t
 struct Epilogue {
   const float* bias = nullptr;                              // [N], f32
   void (*activation)(float* row, int64_t count) = nullptr;  // in place, see activation()
+  // Of c's shape and type, c [M, N]; null or: added to a b before the bias, instead of c.
+  const Array* residual = nullptr;
+  // Multiplies the result, rounded to c's type, by gate_activation of this.
+  const Array* gate = nullptr;
+  void (*gate_activation)(float* row, int64_t count) = nullptr;
 };
 void matmul(const Array& a, const Array& b, Array& c, bool accumulate = false, const Epilogue& epilogue = {});
 // A matrix b [K, N] as products read it, for those that use it again and again: panels of some columns, in
@@ -61,6 +66,19 @@ Array unpack(const PackedMatrix&);  // [K, N] again, a transposed view
 // The same bits as with the matrix itself; a [M, K] (made bf16 for a matrix of bf16), c [M, N].
 void matmul(const Array& a, const PackedMatrix& b, Array& c, bool accumulate = false,
             const Epilogue& epilogue = {});
+
+// Rows of x [T, K] in consecutive groups (sizes add up to T, some may be 0), each times its own matrix of w
+// [E, K, N], which may be a transposed view: c [T, N].
+void grouped_matmul(const Array& x, std::span<const int64_t> sizes, const Array& w, Array& c);
+// dw [E, K, N], contiguous: x^T dy of each group, zeros of an empty one.
+void grouped_matmul_backward(const Array& x, std::span<const int64_t> sizes, const Array& dy, Array& dw);
+// Rows of x [..., K] as int8 q and the scales [...] in f32 of their units: max |x| / 127.
+void quantize_rows(const Array& x, Array& q, Array& scales);
+// a [M, K] b [K, N], both i8, as i32, exact for K < 2^17; or, if c is of a float type, times the scales.
+void matmul_int8(const Array& a, const Array& b, Array& c, const float* row_scale, const float* column_scale);
+// f32 products from 3 (6) products of bf16 parts of a and b, the small ones first: the error is at most 2^-15
+// of the sum of |a| |b| (that of f32 products).
+void matmul_of_parts(const Array& a, const Array& b, Array& c, int products);
 
 // ---- convolution; x [N, C, H, W], w [O, C / groups, KH, KW], y [N, O, YH, YW], contiguous and of one type
 struct Convolution {

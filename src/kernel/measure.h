@@ -1,6 +1,8 @@
 // This machine's limits, measured.
 #pragma once
 
+#include "intarsia/array.h"
+
 namespace intarsia::kernel {
 
 struct Limits {
@@ -11,5 +13,7 @@ struct Limits {
 
 // Takes about `seconds` for each of the three. The active rung; thread_count() threads.
 Limits measure_limits(double seconds = 0.05);
+// Reads x, contiguous, on all threads, and does nothing with it.
+void read_only(const Array& x);
 
 }  // namespace intarsia::kernel

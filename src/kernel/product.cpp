@@ -1,11 +1,11 @@
 // kernel::matmul: finds out how the operands lie in memory, and splits a product over the threads. The split
 // never shows in the result: a row's sums are formed in order of k wherever they are formed.
 #include <algorithm>
-#include <cstring>
 
 #include "core/fail.h"
 #include "core/threads.h"
 #include "kernel/kernels.h"
+#include "kernel/multiply.h"
 #include "kernel/table.h"
 
 namespace intarsia::kernel {
@@ -16,13 +16,6 @@ constexpr int64_t packed_block = 1 << 20;  // words of B packed at once: 4 MB
 // Words of k in one pass where c itself can hold the sums between passes, and where they need memory of their
 // own.
 constexpr int64_t f32_words = 1024, pair_words = 1536, words_with_own_sums = 4096;
-
-// An operand whose matrices (the last two axes) have an axis of neighbouring elements.
-struct Operand {
-  Array array;
-  int64_t distance = 0;     // between stored rows
-  bool transposed = false;  // the last axis but one is the contiguous one
-};
 
 // How the matrices of x lie; false if no axis has neighbouring elements.
 bool lies_well(const Array& x, Operand& operand) {
@@ -38,12 +31,6 @@ bool lies_well(const Array& x, Operand& operand) {
   return true;
 }
 
-Operand operand_of(const Array& x) {
-  Operand operand;
-  if (!lies_well(x, operand)) lies_well(contiguous(x), operand);
-  return operand;
-}
-
 // A block-quantized b is usable in place if it is the transposed view of rows of whole blocks.
 bool blocks_in_place(const Array& b) {
   const int block = info(b.dtype()).block;
@@ -52,11 +39,6 @@ bool blocks_in_place(const Array& b) {
     if (b.strides()[i] % block) return false;
   }
   return true;
-}
-
-const void* advance(const void* p, DType dtype, int64_t elements) {
-  const DTypeInfo& type = info(dtype);
-  return static_cast<const char*>(p) + elements / type.block * type.bytes;
 }
 
 // The batch axes of c, and how far apart a's and b's matrices are along each.
@@ -107,11 +89,6 @@ bool one_matrix(const Array& x, int64_t distance, const Shape& c) {
 }
 
 int64_t up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
-int64_t words_of(const Product& p) {
-  const int elements = elements_of(p.word);
-  return (p.k + elements - 1) / elements;
-}
-int64_t panels_of(const Product& p, int64_t width) { return (p.n + width - 1) / width; }
 
 // One piece of pool memory cut into equal, aligned parts for the threads.
 class Scratch {
@@ -131,7 +108,7 @@ class Scratch {
 // Few rows: the threads share the columns, and each packs what it multiplies.
 void multiply_streamed(const Product& p, int threads) {
   const ProductSlots& slots = table().product;
-  const int64_t panels = panels_of(p, slots.tile_columns);
+  const int64_t panels = panels_of(p);
   const bool by_rows = panels < threads;
   auto part_of = [&](int i) {
     ProductPart part;
@@ -153,7 +130,7 @@ void multiply_streamed(const Product& p, int threads) {
 // Few rows times panels packed before: the threads share the panels.
 void multiply_panels(const Product& p, const uint32_t* packed, int threads) {
   const ProductSlots& slots = table().product;
-  const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
+  const int64_t panels = panels_of(p), words = words_of(p);
   ProductPart whole;
   whole.row_end = p.m;
   whole.word_end = words;
@@ -171,7 +148,7 @@ void multiply_panels(const Product& p, const uint32_t* packed, int threads) {
 // threads share the rows.
 void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
   const ProductSlots& slots = table().product;
-  const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
+  const int64_t panels = panels_of(p), words = words_of(p);
   const bool sums_in_c = p.c_type == DType::f32 && p.added != p.c;
   const int64_t most = !sums_in_c ? words_with_own_sums : p.word == ProductWord::f32 ? f32_words : pair_words;
   const int64_t passes = std::max<int64_t>(1, (words + most - 1) / most);
@@ -241,30 +218,45 @@ void multiply_f64(const Product& p, int threads) {
     ProductPart part;
     part.row = p.m * i / threads;
     part.row_end = p.m * (i + 1) / threads;
-    part.panel_end = panels_of(p, slots.tile_columns);
+    part.panel_end = panels_of(p);
     slots.multiply_f64(p, part, scratch.part(i));
   });
 }
 
-int threads_for(double multiply_adds) {
-  return multiply_adds < static_cast<double>(alone) ? 1 : thread_count();
+}  // namespace
+
+Operand operand_of(const Array& x) {
+  Operand operand;
+  if (!lies_well(x, operand)) lies_well(contiguous(x), operand);
+  return operand;
 }
 
-double multiply_adds(const Product& p) {
-  return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
+void set_left(Product& p, const Operand& a) {
+  p.k = a.array.dim(-1);
+  p.a = a.array.raw();
+  p.a_type = a.array.dtype();
+  p.a_distance = a.distance;
+  p.a_transposed = a.transposed;
 }
 
-bool many_rows(const Product& p) { return p.m >= 16 * table().product.tile_rows; }
-
-void multiply(const Product& p, int threads) {
-  if (p.a_type == DType::f64) return multiply_f64(p, static_cast<int>(std::min<int64_t>(threads, p.m)));
-  const ProductSlots& slots = table().product;
-  if (many_rows(p)) return multiply_packed(p, nullptr, threads);
-  const int64_t pieces = std::max(panels_of(p, slots.tile_columns), p.m / slots.tile_rows);
-  multiply_streamed(p, static_cast<int>(std::clamp<int64_t>(pieces, 1, threads)));
+void set_right(Product& p, const Operand& b) {
+  p.b = b.array.raw();
+  p.b_type = b.array.dtype();
+  p.b_distance = b.distance;
+  p.b_transposed = b.transposed;
 }
 
-// Types that the kernels take: a f32, bf16 or f16 and b one of those or a block format, or both f64.
+void set_result(Product& p, Array& c, bool accumulate, const Epilogue& epilogue) {
+  p.c = c.raw_mutable();
+  p.c_type = c.dtype();
+  p.c_distance = p.n;
+  p.added = accumulate ? p.c : epilogue.residual ? epilogue.residual->raw() : nullptr;
+  p.bias = epilogue.bias;
+  p.activation = epilogue.activation;
+  p.gate = epilogue.gate ? epilogue.gate->raw() : nullptr;
+  p.gate_activation = epilogue.gate_activation;
+}
+
 void choose_types(Array& a, Array& b) {
   if (!is_float(a.dtype())) a = cast(a, b.dtype() == DType::bf16 ? DType::bf16 : DType::f32);
   if (!is_float(b.dtype()) && !is_quantized(b.dtype())) b = cast(b, DType::f32);
@@ -277,7 +269,43 @@ void choose_types(Array& a, Array& b) {
   }
 }
 
-}  // namespace
+ProductWord word_of(DType a, DType b) {
+  if (a == DType::i8) return ProductWord::int8_quad;
+  if (a == DType::bf16 && (b == DType::bf16 || is_quantized(b))) return ProductWord::bf16_pair;
+  return ProductWord::f32;
+}
+
+const void* advance(const void* p, DType dtype, int64_t elements) {
+  const DTypeInfo& type = info(dtype);
+  return static_cast<const char*>(p) + elements / type.block * type.bytes;
+}
+
+int64_t words_of(const Product& p) {
+  const int elements = elements_of(p.word);
+  return (p.k + elements - 1) / elements;
+}
+int64_t panels_of(const Product& p) {
+  const int64_t width = table().product.tile_columns;
+  return (p.n + width - 1) / width;
+}
+
+int threads_for(double multiply_adds) {
+  return multiply_adds < static_cast<double>(alone) ? 1 : thread_count();
+}
+
+double multiply_adds(const Product& p) {
+  return static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
+}
+
+void multiply(const Product& p, const uint32_t* packed, int threads) {
+  const ProductSlots& slots = table().product;
+  if (p.a_type == DType::f64) return multiply_f64(p, static_cast<int>(std::min<int64_t>(threads, p.m)));
+  if (p.m >= 16 * slots.tile_rows) return multiply_packed(p, packed, threads);
+  const int64_t panels = panels_of(p);
+  if (packed) return multiply_panels(p, packed, static_cast<int>(std::clamp<int64_t>(panels, 1, threads)));
+  const int64_t pieces = std::max(panels, p.m / slots.tile_rows);
+  multiply_streamed(p, static_cast<int>(std::clamp<int64_t>(pieces, 1, threads)));
+}
 
 void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulate, const Epilogue& epilogue) {
   if (c.size() == 0) return;
@@ -309,21 +337,13 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
     batch.rank = 0;
     batch.count = 1;
   }
-  p.a_type = a.array.dtype();
-  p.a_distance = a.distance;
-  p.a_transposed = a.transposed;
-  p.b_type = b.array.dtype();
-  p.b_distance = b.distance;
-  p.b_transposed = b.transposed;
-  p.c_type = c.dtype();
-  p.c_distance = p.n;
-  if (p.a_type == DType::bf16 && (p.b_type == DType::bf16 || is_quantized(p.b_type)))
-    p.word = ProductWord::bf16_pair;
-  p.bias = epilogue.bias;
-  p.activation = epilogue.activation;
+  set_left(p, a);
+  set_right(p, b);
+  p.word = word_of(p.a_type, p.b_type);
+  set_result(p, c, accumulate, epilogue);
 
-  const void *a_data = a.array.raw(), *b_data = b.array.raw();
-  char* c_data = static_cast<char*>(c.raw_mutable());
+  const void *a_data = p.a, *b_data = p.b;
+  char* c_data = static_cast<char*>(p.c);
   const int64_t c_bytes = p.m * p.n * info(p.c_type).bytes;
   auto one = [&](int64_t i, int threads) {
     Product q = p;
@@ -331,7 +351,7 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
     q.b = advance(b_data, p.b_type, batch.offset(batch.b, i));
     q.c = c_data + i * c_bytes;
     if (accumulate) q.added = q.c;
-    multiply(q, threads);
+    multiply(q, nullptr, threads);
   };
   const double work = multiply_adds(p);
   const int threads = threads_for(work * static_cast<double>(batch.count));
@@ -343,87 +363,6 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   } else {
     for (int64_t i = 0; i < batch.count; i++) one(i, batch.count == 1 ? threads : threads_for(work));
   }
-}
-
-PackedMatrix pack(const Array& b_given, DType type) {
-  if (type != DType::f32 && type != DType::bf16)
-    fail("pack: products of packed {} are asked for, expected f32 or bf16", info(type).name);
-  Array b_array = b_given;
-  if (is_quantized(b_array.dtype()) ? !blocks_in_place(b_array)
-                                    : type == DType::bf16 || b_array.dtype() == DType::f64)
-    b_array = cast(b_array, type);
-  const Operand b = operand_of(b_array);
-  const ProductSlots& slots = table().product;
-  Product p;
-  p.k = b.array.dim(0);
-  p.n = b.array.dim(1);
-  p.b = b.array.raw();
-  p.b_type = b.array.dtype();
-  p.b_distance = b.distance;
-  p.b_transposed = b.transposed;
-  p.word = type == DType::bf16 ? ProductWord::bf16_pair : ProductWord::f32;
-  const int64_t panels = panels_of(p, slots.tile_columns), words = words_of(p);
-  PackedMatrix packed{Array::empty({panels, words, slots.tile_columns}, DType::u32), type, p.k, p.n,
-                      table().name};
-  auto* to = static_cast<uint32_t*>(packed.panels.raw_mutable());
-  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    ProductPart part;
-    part.panel = begin;
-    part.panel_end = end;
-    part.word_end = words;
-    slots.pack(p, part, to + begin * words * slots.tile_columns);
-  });
-  return packed;
-}
-
-Array unpack(const PackedMatrix& b) {
-  const int64_t words = b.panels.dim(1), columns = b.panels.dim(2), bytes = info(b.type).bytes;
-  Array rows = Array::empty({b.n, b.k}, b.type);
-  const auto* from = static_cast<const char*>(b.panels.raw());
-  auto* to = static_cast<char*>(rows.raw_mutable());
-  const int64_t elements = 4 / bytes;
-  parallel_for(b.n, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const char* column = from + (i / columns * words * columns + i % columns) * 4;
-      for (int64_t k = 0; k < b.k; k++) {
-        std::memcpy(to + (i * b.k + k) * bytes, column + k / elements * columns * 4 + k % elements * bytes,
-                    static_cast<size_t>(bytes));
-      }
-    }
-  });
-  Shape shape{b.k, b.n}, strides{1, b.k};
-  return rows.view(shape, strides);
-}
-
-void matmul(const Array& a_given, const PackedMatrix& b, Array& c, bool accumulate,
-            const Epilogue& epilogue) {
-  if (b.rung != table().name)
-    fail("matmul: the matrix was packed for rung {}, {} is active", b.rung, table().name);
-  if (c.size() == 0) return;
-  const Array a_array =
-      is_float(a_given.dtype()) && a_given.dtype() != DType::f64 ? a_given : cast(a_given, b.type);
-  const Operand a = operand_of(b.type == DType::bf16 ? cast(a_array, DType::bf16) : a_array);
-  Product p;
-  p.m = c.dim(0);
-  p.n = b.n;
-  p.k = b.k;
-  p.a = a.array.raw();
-  p.a_type = a.array.dtype();
-  p.a_distance = a.distance;
-  p.a_transposed = a.transposed;
-  p.b_type = b.type;
-  p.c = c.raw_mutable();
-  p.c_type = c.dtype();
-  p.c_distance = p.n;
-  p.word = b.type == DType::bf16 ? ProductWord::bf16_pair : ProductWord::f32;
-  if (accumulate) p.added = p.c;
-  p.bias = epilogue.bias;
-  p.activation = epilogue.activation;
-  const auto* packed = static_cast<const uint32_t*>(b.panels.raw());
-  const int threads = threads_for(multiply_adds(p));
-  if (many_rows(p)) return multiply_packed(p, packed, threads);
-  const int64_t panels = panels_of(p, table().product.tile_columns);
-  multiply_panels(p, packed, static_cast<int>(std::min<int64_t>(panels, threads)));
 }
 
 }  // namespace intarsia::kernel

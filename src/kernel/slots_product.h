@@ -35,8 +35,16 @@ struct Product {
   // f32 first.
   ProductWord word = ProductWord::f32;
   const void* added = nullptr;  // of c's type and distance; may be c itself
+  // Of int8: what the sums of each row start with (see int8_start), m rounded up to whole tiles; and, if c is
+  // of a float type, what they are multiplied by.
+  const int32_t* start = nullptr;
+  const float *row_scale = nullptr, *column_scale = nullptr;
   const float* bias = nullptr;
   void (*activation)(float* row, int64_t count) = nullptr;
+  // What the result, rounded to c's type, is multiplied by: gate_activation of this, of c's type and
+  // distance.
+  const void* gate = nullptr;
+  void (*gate_activation)(float* row, int64_t count) = nullptr;
 };
 
 // The part of a product that one call computes: rows [row, row_end), panels of tile_columns columns
@@ -65,11 +73,17 @@ struct ProductSlots {
   // Multiplies and packs on the way, a few panels at a time; all of k.
   size_t (*streamed_scratch)(const Product&, const ProductPart&) = nullptr;
   void (*multiply_streamed)(const Product&, const ProductPart&, void* scratch) = nullptr;
+  // Rows [row, row_end) of Product::start; null if sums start with 0.
+  void (*int8_start)(const Product&, int64_t row, int64_t row_end, int32_t* start) = nullptr;
   // a, b in f64; c of any float type; all of k.
   size_t (*f64_scratch)(const Product&) = nullptr;
   void (*multiply_f64)(const Product&, const ProductPart&, void* scratch) = nullptr;
   // `elements` (a multiple of the block) of a block format to f32, exactly as GGML's reference defines.
   void (*dequantize)(DType, const void* blocks, int64_t elements, float* out) = nullptr;
+  // Cuts numbers into bf16 parts, each the nearest to what is left; null parts are left out.
+  void (*split_bf16)(const float* x, int64_t count, uint16_t* const (&parts)[3]) = nullptr;
+  // x / scale as int8, scale = max |x| / 127, which is returned.
+  float (*quantize_row)(const float* x, int64_t count, int8_t* q) = nullptr;
 };
 
 }  // namespace intarsia::kernel

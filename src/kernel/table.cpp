@@ -1,6 +1,8 @@
 #include "kernel/table.h"
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +13,11 @@
 namespace intarsia::kernel {
 
 // What a rung's files define, and all that it fills. CMakeLists.txt says which files each rung compiles.
+#define RUNG_FILLS_TILES(NAME)      \
+  namespace NAME {                  \
+  void fill_product(ProductSlots&); \
+  void fill_measure(MeasureSlots&); \
+  }
 #define RUNG_FILLS_PRODUCTS(NAME)           \
   namespace NAME {                          \
   void fill_product(ProductSlots&);         \
@@ -42,8 +49,11 @@ RUNG_FILLS_ALL(base)
 RUNG_FILLS_ALL(avx2)
 RUNG_FILLS_ALL(avx512)
 RUNG_FILLS_PRODUCTS(avx512bf16)
+RUNG_FILLS_TILES(amx_emulated)
+RUNG_FILLS_TILES(amx)
 #undef RUNG_FILLS_ALL
 #undef RUNG_FILLS_PRODUCTS
+#undef RUNG_FILLS_TILES
 
 namespace {
 
@@ -62,6 +72,13 @@ uint64_t xcr0() {
   return uint64_t(high) << 32 | low;
 }
 
+// Linux gives a process the tile registers, 8 KB a thread, only if it asks: for itself and all its threads.
+bool tiles_permitted(uint64_t state) {
+  constexpr uint64_t tile_state = 3 << 17;
+  constexpr long ask_permission = 0x1023, tile_data = 18;
+  return (state & tile_state) == tile_state && syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+}
+
 Cpu detect() {
   Cpu f{};
   const Registers vendor = cpuid(0), one = cpuid(1), seven = cpuid(7), seven1 = cpuid(7, 1);
@@ -78,6 +95,8 @@ Cpu detect() {
   f.avx512_bf16 = f.avx512 && (seven1.a >> 5 & 1);
   f.amx_bf16 = seven.d >> 22 & 1;
   f.amx_int8 = seven.d >> 25 & 1;
+  f.tiles = f.avx512_bf16 && f.avx512_vnni && f.amx_bf16 && f.amx_int8 && (seven.d >> 24 & 1) &&
+            tiles_permitted(state);
   for (unsigned i = 0; i < 3; i++) {
     const Registers r = cpuid(0x80000002 + i);
     std::memcpy(f.brand + size_t{16} * i, &r, 16);
@@ -86,7 +105,7 @@ Cpu detect() {
 }
 
 struct Rungs {
-  Kernels base, avx2, avx512, avx512bf16;
+  Kernels base, avx2, avx512, avx512bf16, amx_emulated, amx;
   std::vector<const Kernels*> usable;
   const Kernels* active = nullptr;
 
@@ -102,13 +121,24 @@ struct Rungs {
     if (f.avx512 && usable.size() == 2) {
       avx512 = avx2;
       avx512::fill_all(avx512);
+      amx_emulated = avx512;
+      amx_emulated.name = "amx_emulated";
+      amx_emulated::fill_product(amx_emulated.product);
+      usable.push_back(&amx_emulated);
       usable.push_back(&avx512);
     }
     // Only AMD runs vdpbf16ps at full rate; on Intel it is slower than two f32 multiply-adds.
-    if (f.avx512_bf16 && f.avx512_vnni && f.amd && usable.size() == 3) {
+    if (f.avx512_bf16 && f.avx512_vnni && f.amd && usable.back() == &avx512) {
       avx512bf16 = avx512;
       avx512bf16::fill_products(avx512bf16);
       usable.push_back(&avx512bf16);
+    }
+    if (f.tiles && !f.amd && usable.back() == &avx512) {
+      amx = avx512;
+      amx.name = "amx";
+      amx::fill_product(amx.product);
+      amx::fill_measure(amx.measure);
+      usable.push_back(&amx);
     }
     active = usable.back();
     if (const char* wanted = std::getenv("INTARSIA_ISA"); wanted && *wanted) active = find(wanted);

@@ -3,6 +3,11 @@
 // without its proof does not link.
 OP(matmul)
 OP(linear)
+OP(linear_add)
+OP(gated_linear)
+OP(grouped_matmul)
+OP(quantize_rows)
+OP(matmul_int8)
 OP(softmax)
 OP(log_softmax)
 OP(cross_entropy)

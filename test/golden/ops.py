@@ -110,6 +110,12 @@ for name, act in {"none": lambda x: x, "relu": F.relu, "silu": F.silu, "gelu": F
                   "gelu_tanh": lambda x: F.gelu(x, approximate="tanh")}.items():
     for x in ["2,3,5", "0,5", "5"]:
         case(f"linear {name}", lambda x, w, b, act=act: act(F.linear(x, w, b)), f"normal {x}", "normal 4,5", "normal 4")
+case("linear_add", lambda r, x, w, b: r + F.linear(x, w, b), "normal 2,3,4", "normal 2,3,5", "normal 4,5", "normal 4")
+for name, act in {"silu": F.silu, "gelu": F.gelu}.items():
+    case(f"gated_linear {name}", lambda g, x, w, b, act=act: act(g) * F.linear(x, w, b),
+         "normal 2,3,4", "normal 2,3,5", "normal 4,5", "normal 4")
+case("grouped_matmul 3,0,4", lambda x, w: torch.cat([a @ b for a, b in zip(x.split([3, 0, 4]), w)]),
+     "normal 7,5", "normal 3,5,4")
 for formula, a, b in [("ij,jk->ik", "3,4", "4,5"), ("bij,bkj->bki", "2,3,4", "2,5,4"), ("i,i->", "6", "6"),
                       ("ijk,l->ljki", "2,3,1", "4"), ("ab,bc->ac", "3,0", "0,2"), ("xyb,bx->b", "2,3,4", "4,2"),
                       ("ij,ij->ij", "3,4", "3,4"), ("ij,kl->il", "2,3", "4,5"),

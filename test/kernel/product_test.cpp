@@ -457,6 +457,38 @@ TEST_F(ProductTest, EpilogueAddsThenActivatesThenRounds) {
   });
 }
 
+TEST_F(ProductTest, ResidualAndGateGiveWhatSeparateStepsGive) {
+  on_every_rung([&](const std::string& rung) {
+    for (const DType type : {DType::f32, DType::bf16}) {
+      for (const int64_t m : {1, 30, 200}) {
+        const int64_t k = 40, n = 70;
+        const auto [a, b] = operands(m, k, n, {false, true}, type, type);
+        const Array residual = random_array({m, n}, type, 31), gate = random_array({m, n}, type, 32);
+        Array sum = Array::empty({m, n}, type), plain = Array::empty({m, n}, type);
+        Array added = Array::empty({m, n}, type), gated = Array::empty({m, n}, type);
+        kernel::copy(residual, sum);
+        kernel::matmul(a, b, sum, true);
+        kernel::Epilogue with_residual, with_gate;
+        with_residual.residual = &residual;
+        kernel::matmul(a, b, added, false, with_residual);
+        EXPECT_TRUE(same_bytes(sum.raw(), added.raw(), sum.bytes())) << rung << " residual";
+        kernel::matmul(a, b, plain);
+        with_gate.gate = &gate;
+        with_gate.gate_activation = halve_and_shift;
+        kernel::matmul(a, b, gated, false, with_gate);
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < m * n; i++) {
+          const auto g = static_cast<float>(read(gate.raw(), type, i));
+          double expected;
+          write(&expected, type, 0, (0.5f * g + 1.0f) * static_cast<float>(read(plain.raw(), type, i)));
+          wrong += read(&expected, type, 0) != read(gated.raw(), type, i);
+        }
+        EXPECT_EQ(wrong, 0) << rung << " gate, " << info(type).name;
+      }
+    }
+  });
+}
+
 TEST_F(ProductTest, AnEmptySumIsZeroAndStillFinishes) {
   on_every_rung([&](const std::string&) {
     for (const DType type : {DType::f32, DType::bf16, DType::f64}) {

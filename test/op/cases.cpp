@@ -95,6 +95,113 @@ void linear(Walk& w) {
              2});
 }
 
+void linear_add(Walk& w) {
+  w.check({"linear_add",
+           {w.normal({2, 3, 17}), w.normal({2, 3, 9}), w.normal({17, 9}), w.normal({17})},
+           {true, true, true, true},
+           [](In x) { return intarsia::linear_add(x[0], x[1], x[2], x[3]); },
+           [](Defs x) {
+             Values y = x[0];
+             for (int i = 0; i < 6; i++)
+               for (int j = 0; j < 17; j++) {
+                 y[size(i * 17 + j)] += x[3][size(j)];
+                 for (int t = 0; t < 9; t++)
+                   y[size(i * 17 + j)] += x[1][size(i * 9 + t)] * x[2][size(j * 9 + t)];
+               }
+             return y;
+           },
+           2});
+}
+
+void gated_linear(Walk& w) {
+  const auto gelu = [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); };
+  for (Activation a : {Activation::silu, Activation::gelu})
+    w.check({"gated_linear " + std::to_string(static_cast<int>(a)),
+             {w.normal({2, 3, 17}), w.normal({2, 3, 9}), w.normal({17, 9}), w.normal({17})},
+             {true, true, true, true},
+             [a](In x) { return intarsia::gated_linear(x[0], x[1], x[2], x[3], a); },
+             [=](Defs x) {
+               Values y(6 * 17);
+               for (int i = 0; i < 6; i++)
+                 for (int j = 0; j < 17; j++) {
+                   double up = x[3][size(j)];
+                   for (int t = 0; t < 9; t++) up += x[1][size(i * 9 + t)] * x[2][size(j * 9 + t)];
+                   const double gate = x[0][size(i * 17 + j)];
+                   y[size(i * 17 + j)] =
+                       up * (a == Activation::silu ? gate / (1 + std::exp(-gate)) : gelu(gate));
+                 }
+               return y;
+             },
+             4});
+}
+
+void grouped_matmul(Walk& w) {
+  for (const bool transposed : {false, true})
+    w.check({transposed ? "grouped_matmul, transposed weights" : "grouped_matmul",
+             {w.normal({9, 5}), transposed ? w.normal({4, 7, 5}) : w.normal({4, 5, 7})},
+             {true, true},
+             [=](In x) {
+               const int64_t sizes[] = {3, 0, 5, 1};
+               return intarsia::grouped_matmul(x[0], sizes, transposed ? transpose(x[1]) : x[1]);
+             },
+             [=](Defs x) {
+               Values y(9 * 7);
+               for (int i = 0; i < 9; i++) {
+                 const int group = i < 3 ? 0 : i < 8 ? 2 : 3;
+                 for (int j = 0; j < 7; j++)
+                   for (int t = 0; t < 5; t++)
+                     y[size(i * 7 + j)] += x[0][size(i * 5 + t)] *
+                                           x[1][size(group * 35 + (transposed ? j * 5 + t : t * 7 + j))];
+               }
+               return y;
+             }});
+}
+
+void quantize_rows(Walk& w) {
+  // Values times scales; the inputs are whole units of their row's scale, which every float type holds.
+  Array x = w.integers({4, 9}, 11);
+  x = intarsia::cast(Tensor(x), DType::f64).array();
+  for (int i = 0; i < 4; i++) x.mutable_data<double>()[i * 9] = i == 2 ? -127 : 127;
+  w.check({"quantize_rows",
+           {x},
+           {false},
+           [](In in) {
+             const QuantizedRows q = intarsia::quantize_rows(in[0]);
+             return intarsia::cast(q.values, DType::f32) * reshape(q.scales, {4, 1});
+           },
+           [](Defs in) { return in[0]; },
+           1,
+           true});
+}
+
+void matmul_int8(Walk& w) {
+  // Scales that are powers of two: the result is exact in f32.
+  const auto powers = [&](const Shape& shape) {
+    Array x = intarsia::cast(Tensor(w.integers(shape, 5)), DType::f64).array();
+    for (int64_t i = 0; i < x.size(); i++) x.mutable_data<double>()[i] = std::exp2(x.data<double>()[i] - 2);
+    return x;
+  };
+  const Array scales = powers({5}), columns = powers({6});
+  for (const bool scaled : {false, true})
+    w.check({scaled ? "matmul_int8 with scales" : "matmul_int8",
+             {w.integers({5, 7}, 100), w.integers({7, 6}, 100), scales, columns},
+             {false, false, false, false},
+             [=](In x) {
+               const Tensor a = intarsia::cast(x[0], DType::i8), b = intarsia::cast(x[1], DType::i8);
+               return scaled ? intarsia::matmul_int8(a, x[2], b, x[3]) : intarsia::matmul_int8(a, b);
+             },
+             [=](Defs x) {
+               Values y(30);
+               for (int i = 0; i < 5; i++)
+                 for (int j = 0; j < 6; j++) {
+                   double& sum = y[size(i * 6 + j)];
+                   for (int t = 0; t < 7; t++) sum += x[0][size(i * 7 + t)] * x[1][size(t * 6 + j)];
+                   if (scaled) sum *= x[2][size(i)] * x[3][size(j)];
+                 }
+               return y;
+             }});
+}
+
 void softmax(Walk& w) {
   for (int64_t width : {1, 7, 33})
     w.check({"softmax of " + std::to_string(width),

@@ -177,6 +177,14 @@ const std::map<std::string, Function>& functions() {
       BINARY(greater),
       BINARY(greater_equal),
       BINARY(matmul),
+      {"linear_add", [](In x) { return linear_add(x[0], x[1], x[2], x[3]); }},
+      {"gated_linear silu", [](In x) { return gated_linear(x[0], x[1], x[2], x[3], Activation::silu); }},
+      {"gated_linear gelu", [](In x) { return gated_linear(x[0], x[1], x[2], x[3], Activation::gelu); }},
+      {"grouped_matmul 3,0,4",
+       [](In x) {
+         const int64_t sizes[] = {3, 0, 4};
+         return grouped_matmul(x[0], sizes, x[1]);
+       }},
       {"linear none", [](In x) { return linear(x[0], x[1], x[2]); }},
       {"linear relu", [](In x) { return linear(x[0], x[1], x[2], Activation::relu); }},
       {"linear silu", [](In x) { return linear(x[0], x[1], x[2], Activation::silu); }},

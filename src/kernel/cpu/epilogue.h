@@ -10,31 +10,25 @@ struct Place {  // rows x columns of c from (row, column) on
   int64_t row, column, rows, columns;
 };
 
-template <class Convert, class C>
-void add_row(const C* c, float* x, int64_t count, Convert convert) {
-  for (int64_t j = 0; j < count; j++) x[j] += convert(c[j]);
-}
-
-// Adds a row of p.added, of any float type, to x.
-void add_added(const Product& p, int64_t at, float* x, int64_t count) {
+// The elements of a row of c's type from `at` on, as floats; room for NR more than `count`.
+void load_row(const Product& p, const void* data, int64_t at, float* x, int64_t count) {
   switch (p.c_type) {
-    case DType::f64:
-      add_row(static_cast<const double*>(p.added) + at, x, count,
-              [](double v) { return static_cast<float>(v); });
+    case DType::f64: {
+      const auto* from = static_cast<const double*>(data) + at;
+      for (int64_t j = 0; j < count; j++) x[j] = static_cast<float>(from[j]);
       return;
+    }
     case DType::bf16:
     case DType::f16: {
-      const auto* c = static_cast<const uint16_t*>(p.added) + at;
+      const auto* from = static_cast<const uint16_t*>(data) + at;
       for (int64_t j = 0; j < count; j += W) {
-        const Words old =
-            p.c_type == DType::bf16 ? FromBf16::along(c + j, count - j) : FromF16::along(c + j, count - j);
-        const Words sum = as_words(as_floats(load_first_words(x + j, count - j)) + as_floats(old));
-        store_first_words(x + j, sum, count - j);
+        store_words(x + j, p.c_type == DType::bf16 ? FromBf16::along(from + j, count - j)
+                                                   : FromF16::along(from + j, count - j));
       }
       return;
     }
     default:
-      add_row(static_cast<const float*>(p.added) + at, x, count, [](float v) { return v; });
+      std::memcpy(x, static_cast<const float*>(data) + at, static_cast<size_t>(count) * 4);
   }
 }
 
@@ -68,14 +62,55 @@ void store_c(const Product& p, int64_t at, const float* x, int64_t count) {
   }
 }
 
+void store_integers(const Product& p, int64_t at, const float* x, int64_t count) {
+  auto* c = static_cast<int32_t*>(p.c) + at;
+  const auto* added = p.added ? static_cast<const int32_t*>(p.added) + at : nullptr;
+  for (int64_t j = 0; j < count; j++) {
+    uint32_t sum;
+    std::memcpy(&sum, x + j, 4);
+    if (added) sum += static_cast<uint32_t>(added[j]);
+    c[j] = static_cast<int32_t>(sum);
+  }
+}
+
+// i32 sums of a row to floats.
+void scale_integers(const Product& p, int64_t row, int64_t column, float* x, int64_t count) {
+  const float row_scale = p.row_scale ? p.row_scale[row] : 1.0f;
+  for (int64_t j = 0; j < count; j++) {
+    int32_t sum;
+    std::memcpy(&sum, x + j, 4);
+    const float scale = p.column_scale ? row_scale * p.column_scale[column + j] : row_scale;
+    x[j] = static_cast<float>(sum) * scale;
+  }
+}
+
 // The epilogue of finished sums x[rows][distance], which it changes.
 void finish(const Product& p, const Place& place, float* x, int64_t distance) {
+  alignas(64) float other[MR * NR + NR];
+  const int64_t columns = place.columns;
   for (int64_t r = 0; r < place.rows; r++, x += distance) {
     const int64_t at = (place.row + r) * p.c_distance + place.column;
-    if (p.added) add_added(p, at, x, place.columns);
-    if (p.bias) add_row(p.bias + place.column, x, place.columns, [](float v) { return v; });
-    if (p.activation) p.activation(x, place.columns);
-    store_c(p, at, x, place.columns);
+    if (p.c_type == DType::i32) {
+      store_integers(p, at, x, columns);
+      continue;
+    }
+    if (p.word == ProductWord::int8_quad) scale_integers(p, place.row + r, place.column, x, columns);
+    if (p.added) {
+      load_row(p, p.added, at, other, columns);
+      for (int64_t j = 0; j < columns; j++) x[j] += other[j];
+    }
+    if (p.bias) {
+      for (int64_t j = 0; j < columns; j++) x[j] += p.bias[place.column + j];
+    }
+    if (p.activation) p.activation(x, columns);
+    store_c(p, at, x, columns);
+    if (p.gate) {
+      load_row(p, p.c, at, x, columns);  // as rounded
+      load_row(p, p.gate, at, other, columns);
+      if (p.gate_activation) p.gate_activation(other, columns);
+      for (int64_t j = 0; j < columns; j++) x[j] *= other[j];
+      store_c(p, at, x, columns);
+    }
   }
 }
 

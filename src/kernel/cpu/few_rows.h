@@ -82,7 +82,9 @@ bool multiply_few_rows_from(const Product& p, const Left& left, const ProductPar
 template <class Word>
 bool multiply_few_rows(const Product& p, const Left& left, const ProductPart& part) {
   if (!p.b_transposed || left.panels || block_format(p.b_type).elements) return false;
-  if constexpr (Word::elements == 2) {
+  if constexpr (Word::elements == 4) {
+    return false;
+  } else if constexpr (Word::elements == 2) {
     return multiply_few_rows_from<FromBf16Pairs>(p, left, part);
   } else {
     if (p.b_type == DType::bf16) return multiply_few_rows_from<FromBf16>(p, left, part);

@@ -1,5 +1,6 @@
 // What the registers and the memory of this machine can do, without anything in between.
 #include "kernel/cpu/tile.h"
+#include "kernel/cpu/tile_engine.h"
 #include "kernel/slots_measure.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
@@ -27,6 +28,27 @@ int64_t multiply_adds(int64_t rounds) {
   return rounds * sums * W * 2 * Word::elements;
 }
 
+#if defined(__AMX_TILE__)
+// Of bf16: four sums of two rows and two columns of tiles, as products have them.
+int64_t tile_multiply_adds(int64_t rounds) {
+  alignas(64) uint32_t words[tile_rows * tile_words];
+  for (int i = 0; i < tile_rows * tile_words; i++) words[i] = 0x3a813a82u + static_cast<uint32_t>(i * 7919);
+  TileEngine engine;
+  const int full = tile_rows;
+  engine.configure({full, full, full, full, full, full, full, full});
+  each<4>([&](auto i) INTARSIA_INLINE { engine.zero<i>(); });
+  each<4>([&](auto i) INTARSIA_INLINE { engine.load<4 + i>(words, 64); });
+  for (int64_t r = 0; r < rounds; r++) {
+    engine.multiply<Bf16Word, 0, 4, 6>();
+    engine.multiply<Bf16Word, 1, 4, 7>();
+    engine.multiply<Bf16Word, 2, 5, 6>();
+    engine.multiply<Bf16Word, 3, 5, 7>();
+  }
+  engine.release();
+  return rounds * 4 * tile_rows * tile_words * tile_words * 4;
+}
+#endif
+
 uint64_t read(const void* memory, int64_t bytes) {
   const char* p = static_cast<const char*>(memory);
   Words x[8] = {};
@@ -45,6 +67,11 @@ uint64_t read(const void* memory, int64_t bytes) {
 
 }  // namespace
 
-void fill_measure(MeasureSlots& slots) { slots = {multiply_adds<F32Word>, multiply_adds<Bf16Word>, read}; }
+void fill_measure(MeasureSlots& slots) {
+  slots = {multiply_adds<F32Word>, multiply_adds<Bf16Word>, read};
+#if defined(__AMX_TILE__)
+  slots.bf16 = tile_multiply_adds;
+#endif
+}
 
 }  // namespace intarsia::kernel::INTARSIA_RUNG

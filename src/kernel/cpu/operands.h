@@ -1,11 +1,14 @@
 // The operands of a product as the register tile reads them: B in panels, A where it lies or made ready.
 #pragma once
 #include "kernel/cpu/dequantize.h"
+#include "kernel/cpu/int8.h"
 #include "kernel/cpu/tile.h"
 #include "kernel/slots_product.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {
+
+constexpr int64_t left_block = 384 << 10;  // bytes of A that stay in the second-level cache
 
 constexpr int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
@@ -17,7 +20,14 @@ int64_t words_of(int64_t elements) {
 // f of a value of the product's type of word.
 template <class F>
 auto by_word(const Product& p, F f) {
-  return p.word == ProductWord::bf16_pair ? f(Bf16Word{}) : f(F32Word{});
+  switch (p.word) {
+    case ProductWord::bf16_pair:
+      return f(Bf16Word{});
+    case ProductWord::int8_quad:
+      return f(Int8Word{});
+    default:
+      return f(F32Word{});
+  }
 }
 
 // Elements of k from word `word` on that exist in the next `words` words.
@@ -97,21 +107,26 @@ void pack_plain(const Product& p, int64_t panel, int64_t panels, int64_t word, i
 template <class Word>
 void pack_b(const Product& p, int64_t panel, int64_t panels, int64_t word, int64_t words, uint32_t* packed,
             int64_t panel_distance, int64_t ahead) {
-  if (block_format(p.b_type).elements) {
-    const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
-    for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
-      pack_blocks<Word>(p, i * NR, smaller(NR, p.n - i * NR), first, count, packed, ahead);
-    }
+  if constexpr (Word::elements == 4) {
+    pack_plain<FromInt8Offset>(p, panel, panels, word, words, packed, panel_distance, ahead);
     return;
-  }
-  if constexpr (Word::elements == 2) {
-    pack_plain<FromBf16Pairs>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  } else if (p.b_type == DType::bf16) {
-    pack_plain<FromBf16>(p, panel, panels, word, words, packed, panel_distance, ahead);
-  } else if (p.b_type == DType::f16) {
-    pack_plain<FromF16>(p, panel, panels, word, words, packed, panel_distance, ahead);
   } else {
-    pack_plain<FromF32>(p, panel, panels, word, words, packed, panel_distance, ahead);
+    if (block_format(p.b_type).elements) {
+      const int64_t first = word * Word::elements, count = elements_in<Word>(p, word, words);
+      for (int64_t i = panel; i < panel + panels; i++, packed += panel_distance) {
+        pack_blocks<Word>(p, i * NR, smaller(NR, p.n - i * NR), first, count, packed, ahead);
+      }
+      return;
+    }
+    if constexpr (Word::elements == 2) {
+      pack_plain<FromBf16Pairs>(p, panel, panels, word, words, packed, panel_distance, ahead);
+    } else if (p.b_type == DType::bf16) {
+      pack_plain<FromBf16>(p, panel, panels, word, words, packed, panel_distance, ahead);
+    } else if (p.b_type == DType::f16) {
+      pack_plain<FromF16>(p, panel, panels, word, words, packed, panel_distance, ahead);
+    } else {
+      pack_plain<FromF32>(p, panel, panels, word, words, packed, panel_distance, ahead);
+    }
   }
 }
 
@@ -132,8 +147,8 @@ struct Left {
 template <class Word>
 bool lies_ready(const Product& p) {
   if (p.a_transposed) return false;
-  if (Word::elements == 2) return p.k % 2 == 0 && p.a_distance % 2 == 0;
-  return p.a_type == DType::f32;
+  if (Word::elements == 1) return p.a_type == DType::f32;
+  return p.k % Word::elements == 0 && p.a_distance % Word::elements == 0;
 }
 
 template <class Word>
@@ -177,7 +192,9 @@ Left prepare_left(const Product& p, int64_t row, int64_t rows, int64_t word, int
     left.words = static_cast<const uint32_t*>(p.a) + row * left.distance + word;
     return left;
   }
-  if constexpr (Word::elements == 2) {
+  if constexpr (Word::elements == 4) {
+    return prepare_from<FromInt8>(p, row, rows, word, words, scratch);
+  } else if constexpr (Word::elements == 2) {
     return prepare_from<FromBf16Pairs>(p, row, rows, word, words, scratch);
   } else {
     if (p.a_type == DType::bf16) return prepare_from<FromBf16>(p, row, rows, word, words, scratch);

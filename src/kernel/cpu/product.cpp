@@ -2,18 +2,21 @@
 // time for large products or a few panels at a time on the way; A is read where it lies unless it is
 // transposed, of another type, or has an odd number of bf16. Element (i, j) is one accumulator fed in order
 // of k, and a cut of k passes the sum through memory unchanged, so a row has the same bits alone or among
-// others, packed or streamed.
+// others, packed or streamed. On a rung with a tile engine products of bf16 and of int8 take that instead.
 #include "kernel/cpu/epilogue.h"
 #include "kernel/cpu/few_rows.h"
 #include "kernel/cpu/operands.h"
+#include "kernel/cpu/parts.h"
 #include "kernel/cpu/tile.h"
+#if defined(INTARSIA_TILE_ENGINE)
+#include "kernel/cpu/tile_product.h"
+#endif
 #include "kernel/slots_product.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {
 
-constexpr int64_t left_block = 384 << 10;  // bytes of A that stay in the second-level cache
-constexpr int64_t streamed_words = 512;    // of k in a streamed panel: 64 KB with AVX-512
+constexpr int64_t streamed_words = 512;  // of k in a streamed panel: 64 KB with AVX-512
 // With so few rows that memory sets the speed: small pieces, packed, used and forgotten within the
 // first-level cache.
 constexpr int64_t few_rows_words = 64;
@@ -27,8 +30,9 @@ struct TileCall {
   int64_t b_panel;
   int64_t words;
   const char* ahead;  // memory that a later tile reads: this one fetches a share of it
-  const float* from;  // sums so far, or null
+  const float* from;  // sums so far, or null: then rows start with `start`, or zero if that is null
   int64_t from_distance;
+  const int32_t* start;
   void* to;
   int64_t to_distance;  // elements
   bool to_bf16;
@@ -37,8 +41,13 @@ struct TileCall {
 template <class Word, int rows, int vectors, int width>
 void run_tile(const TileCall& call) {
   const TileCall t = call;
-  auto init = [&](auto r, auto j)
-                  INTARSIA_INLINE { return t.from ? load(t.from + r * t.from_distance + j * W) : zeros(); };
+  auto init = [&](auto r, auto j) INTARSIA_INLINE {
+    if (t.from) return load(t.from + r * t.from_distance + j * W);
+    if constexpr (Word::elements == 4) {
+      if (t.start) return as_floats(broadcast_word(reinterpret_cast<const uint32_t*>(t.start) + r));
+    }
+    return zeros();
+  };
   auto finish = [&](auto& sums) INTARSIA_INLINE {
     if (t.to_bf16) {
       auto* to = static_cast<uint16_t*>(t.to);
@@ -105,6 +114,7 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
   const int64_t columns = panels * NR;
   const bool sums_fit = sums.rows >= rows && sums.columns >= columns;
   call.from = nullptr;
+  call.start = p.start ? p.start + place.row : nullptr;
   if (!first) {
     call.from = sums.data;
     call.from_distance = sums.distance;
@@ -118,7 +128,8 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
       call.from_distance = columns;
     }
   }
-  const bool plain = !p.added && !p.bias && !p.activation && place.rows == rows && place.columns == columns;
+  const bool plain =
+      !p.added && !p.bias && !p.activation && !p.gate && place.rows == rows && place.columns == columns;
   call.to = buffer;
   call.to_distance = columns;
   call.to_bf16 = false;
@@ -137,12 +148,13 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
     return;
   }
   const int64_t at = place.row * p.c_distance + place.column;
-  if (plain && p.c_type == DType::f32) {
+  constexpr bool integers = Word::elements == 4;
+  if (plain && p.c_type == (integers ? DType::i32 : DType::f32)) {
     call.to = static_cast<float*>(p.c) + at;
     call.to_distance = p.c_distance;
     return function(call);
   }
-  if (plain && p.c_type == DType::bf16) {
+  if (plain && !integers && p.c_type == DType::bf16) {
     call.to = static_cast<uint16_t*>(p.c) + at;
     call.to_distance = p.c_distance;
     call.to_bf16 = true;
@@ -226,17 +238,47 @@ void multiply_packed_words(const Product& p, const ProductPart& part, const uint
   }
 }
 
-size_t packed_scratch(const Product& p, const ProductPart& part) {
+// What the tile engine multiplies, if there is one.
+template <class Word>
+constexpr bool on_tiles() {
+#if defined(INTARSIA_TILE_ENGINE)
+  return Word::elements > 1;
+#else
+  return false;
+#endif
+}
+
+template <class Word>
+void multiply_panels(const Product& p, const ProductPart& part, const uint32_t* packed, uint32_t* scratch) {
+#if defined(INTARSIA_TILE_ENGINE)
+  if constexpr (on_tiles<Word>()) return multiply_packed_tiles<Word>(p, part, packed, scratch);
+#endif
+  multiply_packed_words<Word>(p, part, packed, scratch);
+}
+
+template <class Word>
+int64_t packed_scratch_words(const Product& p, int64_t rows, int64_t words) {
+#if defined(INTARSIA_TILE_ENGINE)
+  if constexpr (on_tiles<Word>()) {
+    return tile_left_words<Word>(p, smaller(most_tile_rows(words), round_up(rows, block_rows_of_tiles)),
+                                 words);
+  }
+#endif
   // Not block_rows: fewer rows can make a larger block, and this is to hold for any part with fewer rows.
-  const int64_t words = part.word_end - part.word;
-  const int64_t rows = smaller(most_rows(words), round_up(part.row_end - part.row, MR));
-  return by_word(p,
-                 [&]<class Word>(Word) { return static_cast<size_t>(left_words<Word>(p, rows, words)) * 4; });
+  return left_words<Word>(p, smaller(most_rows(words), round_up(rows, MR)), words);
+}
+
+size_t packed_scratch(const Product& p, const ProductPart& part) {
+  return by_word(p, [&]<class Word>(Word) {
+    return static_cast<size_t>(
+               packed_scratch_words<Word>(p, part.row_end - part.row, part.word_end - part.word)) *
+           4;
+  });
 }
 
 void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* packed, void* scratch) {
   auto* s = static_cast<uint32_t*>(scratch);
-  by_word(p, [&]<class Word>(Word) { multiply_packed_words<Word>(p, part, packed, s); });
+  by_word(p, [&]<class Word>(Word) { multiply_panels<Word>(p, part, packed, s); });
 }
 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
@@ -263,14 +305,33 @@ struct StreamedScratch {  // in words
 };
 template <class Word>
 StreamedScratch streamed_parts(const Product& p, const ProductPart& part) {
+  if constexpr (on_tiles<Word>()) {
+    const int64_t words = words_of<Word>(p.k);
+    return {round_up(packed_scratch_words<Word>(p, part.row_end - part.row, words), 16),
+            larger(1, words) * NR, 0};
+  }
   const Streaming s = streaming<Word>(p, part, p.a_transposed);
   const int64_t rows = round_up(part.row_end - part.row, MR);
   return {round_up(left_words<Word>(p, part.row_end - part.row, words_of<Word>(p.k)), 16),
           s.panels * larger(1, s.words) * NR, rows * s.panels * NR};
 }
 
+// The same on the tile engine, which wants all of k at once.
+template <class Word>
+void multiply_panel_by_panel(const Product& p, const ProductPart& part, uint32_t* scratch) {
+  uint32_t* packed = scratch + streamed_parts<Word>(p, part).left;
+  ProductPart one = part;
+  one.word_end = words_of<Word>(p.k);
+  for (one.panel = part.panel; one.panel < part.panel_end; one.panel++) {
+    one.panel_end = one.panel + 1;
+    pack_b<Word>(p, one.panel, 1, 0, one.word_end, packed, one.word_end * NR, 0);
+    multiply_panels<Word>(p, one, packed, scratch);
+  }
+}
+
 template <class Word>
 void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t* scratch) {
+  if constexpr (on_tiles<Word>()) return multiply_panel_by_panel<Word>(p, part, scratch);
   const StreamedScratch space = streamed_parts<Word>(p, part);
   const Streaming stream = streaming<Word>(p, part, p.a_transposed);
   uint32_t* packed = scratch + space.left;
@@ -318,6 +379,22 @@ size_t streamed_scratch(const Product& p, const ProductPart& part) {
 void multiply_streamed(const Product& p, const ProductPart& part, void* scratch) {
   auto* s = static_cast<uint32_t*>(scratch);
   by_word(p, [&]<class Word>(Word) { multiply_streamed_words<Word>(p, part, s); });
+}
+
+// ---- int8
+
+// -128 times the sum of a row of A (see int8.h), modulo 2^32.
+void int8_start(const Product& p, int64_t row, int64_t row_end, int32_t* start) {
+  const auto* a = static_cast<const int8_t*>(p.a);
+  for (int64_t i = row; i < row_end; i++) start[i] = 0;
+  for (int64_t k = 0; p.a_transposed && k < p.k; k++) {
+    for (int64_t i = row; i < row_end; i++) start[i] += a[k * p.a_distance + i];
+  }
+  for (int64_t i = row; i < row_end; i++) {
+    int32_t sum = start[i];
+    for (int64_t k = 0; !p.a_transposed && k < p.k; k++) sum += a[i * p.a_distance + k];
+    start[i] = static_cast<int32_t>(static_cast<uint32_t>(sum) * -128u);
+  }
 }
 
 // ---- f64: exactness and tests matter here, not speed
@@ -395,9 +472,12 @@ void fill_product(ProductSlots& slots) {
   slots.multiply_packed = multiply_packed;
   slots.streamed_scratch = streamed_scratch;
   slots.multiply_streamed = multiply_streamed;
+  if (int8_offset) slots.int8_start = int8_start;
   slots.f64_scratch = f64_scratch;
   slots.multiply_f64 = multiply_f64;
   slots.dequantize = dequantize;
+  slots.split_bf16 = split_bf16;
+  slots.quantize_row = quantize_row;
 }
 
 }  // namespace intarsia::kernel::INTARSIA_RUNG

@@ -1,0 +1,37 @@
+// What the files of `intarsia bench` share.
+#pragma once
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "intarsia/array.h"
+#include "intarsia/random.h"
+#include "kernel/kernels.h"
+
+namespace intarsia::cli {
+
+using Json = nlohmann::ordered_json;
+using Call = std::function<void()>;
+
+// One line of a benchmark: the request that the peer gets, and our side of it.
+struct Item {
+  std::string title;
+  Json request;                   // null: no peer for this one
+  std::function<Call()> prepare;  // makes the inputs, returns what is timed
+  double work = 0;                // operations, bytes, or 0
+  enum class Unit { flops, bytes, seconds } unit = Unit::seconds;
+  DType dtype = DType::f32;
+  int threads = thread_count();
+  // What takes as long as the limit allows, timed in the same turns; null: the limit is the machine's.
+  std::function<Call()> limit = nullptr;
+};
+
+// Standard normal.
+inline Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0) {
+  return kernel::cast(normal(shape, 1, 7, stream), dtype);
+}
+
+std::vector<Item> product_items();
+
+}  // namespace intarsia::cli
