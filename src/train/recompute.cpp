@@ -11,17 +11,17 @@ namespace intarsia {
 
 RecomputeChoice parse_recompute(std::string_view text) {
   const auto refuse = [&]() {
-    fail_hint("none, all, sqrt, attention, binomial:4, budget:1.5GB", "recipe: training.recompute is \"{}\"",
-              text);
+    fail_hint("none, all, sqrt, attention, segments:7, binomial:4, budget:1.5GB",
+              "recipe: training.recompute is \"{}\"", text);
   };
   RecomputeChoice choice;
   const size_t colon = text.find(':');
   const std::string_view name = text.substr(0, colon);
   const std::string_view value = colon == std::string_view::npos ? "" : text.substr(colon + 1);
-  if (name == "binomial") {
-    choice.kind = RecomputeChoice::binomial;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), choice.slots);
-    if (error != std::errc() || end != value.data() + value.size() || choice.slots < 1) refuse();
+  if (name == "binomial" || name == "segments") {
+    choice.kind = name == "binomial" ? RecomputeChoice::binomial : RecomputeChoice::segments;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), choice.count);
+    if (error != std::errc() || end != value.data() + value.size() || choice.count < 1) refuse();
     return choice;
   }
   if (name == "budget") {
@@ -121,12 +121,13 @@ Recomputing plan_recompute(const Model& model, const RecomputeChoice& choice, co
     case RecomputeChoice::all:
       return {recompute_each(blocks, period)};
     case RecomputeChoice::sqrt:
-      return {of_layers(recompute_segments(
-          layers, std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(layers))))))};
+      return {of_layers(recompute_segments(layers, std::llround(std::sqrt(static_cast<double>(layers)))))};
     case RecomputeChoice::attention:
       return {attention_blocks(blocks)};
+    case RecomputeChoice::segments:
+      return {of_layers(recompute_segments(layers, choice.count))};
     case RecomputeChoice::binomial:
-      return {of_layers(recompute_binomial(layers, choice.slots))};
+      return {of_layers(recompute_binomial(layers, choice.count))};
     case RecomputeChoice::budget:
       return within(model, choice.bytes, batch, accumulates);
   }

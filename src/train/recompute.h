@@ -8,12 +8,12 @@
 namespace intarsia {
 
 struct RecomputeChoice {
-  enum Kind { none, all, sqrt, attention, binomial, budget } kind = none;
-  int64_t slots = 0;  // of binomial
+  enum Kind { none, all, sqrt, attention, segments, binomial, budget } kind = none;
+  int64_t count = 0;  // of segments, or of binomial's slots
   size_t bytes = 0;   // of a budget: the pool's use at most, weights and optimizer included
 };
 // "none", "all" (each layer from its input), "sqrt" (so many stretches of layers), "attention" (each
-// attention block), "binomial:SLOTS", "budget:1.5GB"; anything else is an Error.
+// attention block), "segments:N", "binomial:SLOTS", "budget:1.5GB"; anything else is an Error.
 RecomputeChoice parse_recompute(std::string_view text);
 
 struct Recomputing {
