@@ -125,6 +125,12 @@ TEST(Surroundings, TwoTrainingsInOneRunDirectoryAreRefused) {
   EXPECT_EQ(run({"train", "--resume", out}).exit, 0);
 }
 
+TEST(Surroundings, BenchNeedsNoPython) {
+  const Outcome outcome = run({"bench", "tape"}, "", {"PATH=/nowhere"});
+  EXPECT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("ns"), std::string::npos) << outcome.out;
+}
+
 TEST(Surroundings, MemoryIsLimitedByOneOption) {
   const Folder folder;
   const std::vector<std::string> logits = {"eval",      "logits", llama,
