@@ -1,7 +1,6 @@
 // A deep model's step under a plan of what to recompute: the pool's peak, its forecast, and the time.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "intarsia/op.h"
 #include "intarsia/random.h"
@@ -95,7 +94,8 @@ Outcome run(const Cell& cell) {
   const double peak = mebibytes(memory_use().peak - weights);
   const auto blocks = static_cast<double>(chain.blocks);
   chain = Chain();
-  const double forecast = found.forecast ? mebibytes(found.forecast - weights) : NAN;
+  clear_gradients(*model);
+  const double forecast = mebibytes(measure_step(*model, batch, false).forecast(found.plan) - weights);
   outcome.measures = {peak, forecast, time_ratio(*model, batch, found.plan, turns), runs / blocks};
   clear_gradients(*model);
   return outcome;

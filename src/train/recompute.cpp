@@ -66,51 +66,62 @@ RecomputePlan attention_blocks(int64_t blocks) {
   return plan;
 }
 
-void clear_gradients(const Model& model) {
-  for (const Weight& weight : model.weights()) weight.tensor->clear_gradient();
+Recomputing within(const Model& model, size_t bytes, const Batch& batch, bool accumulates) {
+  const StepCosts costs = measure_step(model, batch, accumulates);
+  const size_t least = std::max(costs.held, costs.last);
+  if (bytes <= costs.held || bytes < costs.last)
+    fail("training.recompute: the budget is {}, weights, optimizer and gradients alone need {}",
+         format_bytes(static_cast<double>(bytes)), format_bytes(static_cast<double>(least)));
+  Recomputing result;
+  result.plan = recompute_within(bytes - costs.held, costs.blocks);
+  // What follows the layers is no part of the model's chain.
+  if (!result.plan.empty() && --result.plan.back().last == result.plan.back().first) result.plan.pop_back();
+  result.forecast = costs.forecast(result.plan);
+  double all = 0;
+  for (const BlockCost& cost : costs.blocks) all += cost.seconds;
+  result.extra = recomputed_seconds(result.plan, costs.blocks) / std::max(all, 1e-9);
+  return result;
 }
 
-Recomputing within(const Model& model, size_t bytes, const Batch& batch, bool accumulates) {
+}  // namespace
+
+size_t StepCosts::forecast(const RecomputePlan& plan) const {
+  const auto count = static_cast<int64_t>(blocks.size());
+  RecomputePlan whole = plan;
+  if (!whole.empty()) whole.push_back({whole.back().last, count, {}});
+  return std::max(last, held + forecast_peak(whole, blocks));
+}
+
+StepCosts measure_step(const Model& model, const Batch& batch, bool accumulates) {
   struct Clear {
     const Model& model;
-    ~Clear() { clear_gradients(model); }
+    ~Clear() {
+      for (const Weight& weight : model.weights()) weight.tensor->clear_gradient();
+    }
   } clear{model};
   Chain chain = model.layers(batch.ids);
   const int64_t layers = chain.blocks;
-  // What follows the layers is measured as one more block, which is always kept.
   const auto run = chain.run;
   chain.blocks++;
   chain.run = [&, run](int64_t block, const Tensor& x) {
     return block < layers ? run(block, x) : cross_entropy(model.logits(model.last_norm(x)), batch.targets);
   };
-  const size_t base = memory_use().current;
-  std::vector<BlockCost> costs = measure_blocks(chain);
+  StepCosts costs;
+  costs.held = memory_use().current;
+  costs.blocks = measure_blocks(chain);
   // The embedding's gradient comes last, when all others exist.
   size_t gradients = 0;
-  for (const BlockCost& cost : costs) gradients += cost.gradient;
+  for (const BlockCost& cost : costs.blocks) gradients += cost.gradient;
   reset_peak_memory();
   const size_t before = memory_use().current;
   backward(sum(std::exchange(chain.x, Tensor())));
-  const size_t last = base + gradients + (memory_use().peak - before);
-  size_t held = base;
+  costs.last = costs.held + gradients + (memory_use().peak - before);
   if (accumulates) {
-    held = memory_use().current;
-    for (BlockCost& cost : costs) cost.gradient = 0;
+    costs.held = memory_use().current;
+    for (BlockCost& cost : costs.blocks) cost.gradient = 0;
   }
-  if (bytes <= held || bytes < last)
-    fail("training.recompute: the budget is {}, weights, optimizer and gradients alone need {}",
-         format_bytes(static_cast<double>(bytes)), format_bytes(static_cast<double>(std::max(held, last))));
-  Recomputing result;
-  result.plan = recompute_within(bytes - held, costs);
-  result.forecast = std::max(last, held + forecast_peak(result.plan, costs));
-  double all = 0;
-  for (const BlockCost& cost : costs) all += cost.seconds;
-  result.extra = recomputed_seconds(result.plan, costs) / std::max(all, 1e-9);
-  if (!result.plan.empty() && --result.plan.back().last == result.plan.back().first) result.plan.pop_back();
-  return result;
+  return costs;
 }
-
-}  // namespace
 
 Recomputing plan_recompute(const Model& model, const RecomputeChoice& choice, const Batch& batch,
                            bool accumulates) {
