@@ -41,6 +41,8 @@ class Cache {
   DType dtype_;
 };
 
+struct PackedWeight;
+
 struct Weight {
   std::string name;         // the checkpoint's own: "model.layers.0.mlp.up_proj.weight"
   Tensor* tensor;           // the model's member
@@ -50,6 +52,9 @@ struct Weight {
   int64_t rotary_heads =
       0;               // not 0: rows are this many heads, whose halves GGUF and llama2.c keep as neighbours
   bool table = false;  // one row a token id or position: embeddings and what shares them
+  PackedWeight* packed = nullptr;  // of a linear layer: what holds its matrix if `tensor` is empty
+  Tensor value() const;            // the tensor, or the packed matrix as a plain one
+  Shape shape() const;             // of that
 };
 
 class Model {
@@ -99,6 +104,9 @@ struct LoadOptions {
   std::filesystem::path tokenizer;  // overrides the one found at the path
   bool trainable = false;           // weights become parameters (quantized ones are dequantized to f32)
   bool as_stored = false;  // plain weights keep the type they are stored in: to convert or look at them
+  // The matrices of linear layers are packed (see PackedWeight) in place of the plain ones, and nothing of
+  // the file stays mapped: for text that is written token by token. Costs one pass over the weights.
+  bool packed = false;
 };
 // PATH: Hugging Face directory, .gguf, run directory (its best or last checkpoint), llama2.c .bin.
 Loaded load(const std::filesystem::path& path, const LoadOptions& options = {});

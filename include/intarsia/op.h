@@ -75,9 +75,12 @@ struct PackedWeight {
 };
 PackedWeight pack(const Tensor& w);
 Tensor unpack(const PackedWeight& w);  // [N, K]
-// x must be bf16 for a bf16 weight.
+// As with a plain w. x must be bf16 for a bf16 weight.
 Tensor linear(const Tensor& x, const PackedWeight& w, const Tensor& bias = {},
               Activation activation = Activation::none);
+Tensor linear_add(const Tensor& residual, const Tensor& x, const PackedWeight& w, const Tensor& bias = {});
+Tensor gated_linear(const Tensor& gate, const Tensor& x, const PackedWeight& w, const Tensor& bias = {},
+                    Activation activation = Activation::silu);
 // The rows of x [..., K] as int8 values times a scale [...] each, f32: max |x| / 127. No gradient.
 struct QuantizedRows {
   Tensor values, scales;

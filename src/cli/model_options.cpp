@@ -19,7 +19,7 @@ void ModelOptions::add(CLI::App& verb) {
 }
 
 Loaded ModelOptions::load() const {
-  const LoadOptions options{.compute = dtype_named(compute), .tokenizer = tokenizer};
+  const LoadOptions options{.compute = dtype_named(compute), .tokenizer = tokenizer, .packed = true};
   Loaded loaded = intarsia::load(path, options);
   if (!loaded.unused.empty()) {
     const Terminal screen = Terminal::of(stderr);

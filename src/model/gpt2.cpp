@@ -67,12 +67,12 @@ class Gpt2 final : public Decoder {
               const int64_t D = config_.n_embd, number = block / blocks_a_layer;
               const Layer& layer = layers_[static_cast<size_t>(number)];
               if (block % blocks_a_layer)
-                return x + layer.down(layer.up(layer.ln_2(x), config_.activation_function));
+                return layer.down.add_to(x, layer.up(layer.ln_2(x), config_.activation_function));
               const Tensor qkv = layer.attention(layer.ln_1(x));
               const Tensor q = split_heads(slice(qkv, -1, 0, D), config_.n_head);
               const Tensor k = split_heads(slice(qkv, -1, D, 2 * D), config_.n_head);
               const Tensor v = split_heads(slice(qkv, -1, 2 * D, 3 * D), config_.n_head);
-              return x + layer.attention_out(merge_heads(attend(q, k, v, cache, number)));
+              return layer.attention_out.add_to(x, merge_heads(attend(q, k, v, cache, number)));
             }};
   }
 

@@ -93,13 +93,13 @@ class Llama final : public Decoder {
               const Layer& layer = layers_[static_cast<size_t>(number)];
               if (block % blocks_a_layer) {
                 const Tensor m = layer.post_attention_layernorm(x);
-                return x + layer.down_proj(swiglu(layer.gate_proj(m), layer.up_proj(m)));
+                return layer.down_proj.add_to(x, layer.up_proj.gated_by(layer.gate_proj(m), m));
               }
               const Tensor a = layer.input_layernorm(x);
               const Tensor q = rope(split_heads(layer.q_proj(a), config_.num_attention_heads), table, first);
               const Tensor k = rope(split_heads(layer.k_proj(a), config_.num_key_value_heads), table, first);
               const Tensor v = split_heads(layer.v_proj(a), config_.num_key_value_heads);
-              return x + layer.o_proj(merge_heads(attend(q, k, v, cache, number)));
+              return layer.o_proj.add_to(x, merge_heads(attend(q, k, v, cache, number)));
             }};
   }
 

@@ -86,6 +86,23 @@ class StoredWeights {
   std::set<std::string, std::less<>> used_;
 };
 
+// Packs what can be; the rest of what lies in the mapped file is copied, so that the file need not stay
+// mapped.
+void pack_weights(Model& model) {
+  for (Weight& weight : model.weights()) {
+    const Array& value = weight.tensor->array();
+    if (is_quantized(value.dtype())) continue;
+    if (weight.packed && value.dtype() == model.compute && model.compute != DType::f64) {
+      *weight.packed = pack(*weight.tensor);
+      *weight.tensor = Tensor();
+    } else {
+      Array own = Array::empty(value.shape(), value.dtype());
+      kernel::copy(value, own);
+      *weight.tensor = Tensor(std::move(own));
+    }
+  }
+}
+
 Loaded build(const Json& config, const std::string& config_name, NamedArrays arrays, const std::string& file,
              Layout layout, const LoadOptions& options) {
   // An unknown model_type is build_model's error; until then any architecture stands in for the name mapping.
@@ -99,6 +116,7 @@ Loaded build(const Json& config, const std::string& config_name, NamedArrays arr
       build_model(config, config_name, [&](const Weight& w, const Shape& s) { return weights(w, s); });
   loaded.model->compute = options.trainable ? DType::f32 : options.compute;
   loaded.unused = weights.unused();
+  if (options.packed && !options.trainable && !options.as_stored) pack_weights(*loaded.model);
   return loaded;
 }
 

@@ -3,14 +3,21 @@
 #include <nlohmann/json.hpp>
 
 #include "core/fail.h"
+#include "intarsia/op.h"
 #include "kernel/kernels.h"
 #include "model/architecture.h"
 
 namespace intarsia {
 
+Tensor Weight::value() const { return packed && packed->panels ? unpack(*packed) : *tensor; }
+
+Shape Weight::shape() const {
+  return packed && packed->panels ? Shape{packed->outputs, packed->inputs} : tensor->shape();
+}
+
 int64_t Model::parameter_count() const {
   int64_t total = 0;
-  for (const Weight& weight : weights_) total += weight.tensor->array().size();
+  for (const Weight& weight : weights_) total += weight.shape().count();
   return total;
 }
 

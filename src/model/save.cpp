@@ -16,9 +16,9 @@ namespace fs = std::filesystem;
 
 // A weight in a file's layout and type; its values are made when they are written.
 ArraySource stored(const Weight& weight, std::string name, Layout layout, DType dtype) {
-  const Shape shape = stored_shape(weight, weight.tensor->shape(), layout);
+  const Shape shape = stored_shape(weight, weight.shape(), layout);
   return {std::move(name), shape, dtype, [&weight, layout, dtype] {
-            return to_layout(weight, kernel::cast(weight.tensor->array(), dtype), layout);
+            return to_layout(weight, kernel::cast(weight.value().array(), dtype), layout);
           }};
 }
 
@@ -91,7 +91,7 @@ void save_gguf(const Model& model, const Tokenizer* tokenizer, const fs::path& p
   if (tokenizer) tokenizer->write_gguf(out, model.vocabulary());
   for (const Weight& weight : model.weights()) {
     // llama.cpp wants vectors (norms, biases) in f32.
-    const DType type = weight.tensor->rank() == 1 ? DType::f32 : dtype;
+    const DType type = weight.shape().rank() == 1 ? DType::f32 : dtype;
     out.add(stored(weight, architecture.gguf_name(weight.name), Layout::gguf, type));
   }
   out.write(path);

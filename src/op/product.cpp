@@ -118,6 +118,29 @@ LinearWeight weight_of(const char* op, const Tensor& x, const Tensor& w, const T
           }};
 }
 
+LinearWeight weight_of(const char* op, const Tensor& x, const PackedWeight& w, const Tensor& bias) {
+  require_float(op, "x", x);
+  require_rank(op, "x", x, 1);
+  if (w.inputs != x.dim(-1) || (bias && (bias.rank() != 1 || bias.dim(0) != w.outputs)))
+    fail("{}: the packed weight is [{}, {}]; x has shape {} and bias {}", op, w.outputs, w.inputs,
+         x.shape().text(), bias ? bias.shape().text() : "none");
+  if (x.dtype() == DType::f64 || (w.dtype == DType::bf16 && x.dtype() != DType::bf16))
+    fail("{}: x has type {}, expected {}, the type of the packed weight", op, info(x.dtype()).name,
+         info(w.dtype).name);
+  return {w.outputs, w.inputs, w.dtype,
+          [matrix = kernel::PackedMatrix{w.panels, w.dtype, w.inputs, w.outputs, w.rung}](
+              const Array& rows, Array& y, const kernel::Epilogue& epilogue) {
+            kernel::matmul(rows, matrix, y, false, epilogue);
+          }};
+}
+
+// What is recorded as the weight: nothing of a packed one, which takes no gradient.
+const Tensor& recorded_weight(const Tensor& w) { return w; }
+const Tensor& recorded_weight(const PackedWeight&) {
+  static const Tensor none;
+  return none;
+}
+
 // epilogue(x w^T + bias) in the type `out`.
 Array apply_linear(const Tensor& x, const LinearWeight& w, const Tensor& bias, DType out,
                    kernel::Epilogue epilogue) {
@@ -149,6 +172,19 @@ auto linear_backward(const Tensor& x, const Tensor& w, size_t first = 0) {
       dx.add(first, std::move(g));
     }
     if (dx.needs(first + 1)) dx.add(first + 1, product(transposed(d), rows_of(*x), dx.dtype(first + 1)));
+    if (dx.needs(first + 2)) dx.add(first + 2, dy);
+  };
+}
+
+auto linear_backward(const Tensor& x, const PackedWeight& w, size_t first = 0) {
+  return [shape = x.shape(), dtype = x.dtype(), w, first](const Array& dy, Gradients& dx) {
+    if (dx.needs(first)) {
+      const Array d = rows_of(dy);
+      Array g = Array::empty(shape, dtype);
+      Array g_rows = g.reshape({d.dim(0), shape[-1]});
+      kernel::matmul(d, unpack(w).array(), g_rows);
+      dx.add(first, std::move(g));
+    }
     if (dx.needs(first + 2)) dx.add(first + 2, dy);
   };
 }
@@ -199,18 +235,22 @@ Tensor matmul(const Tensor& a, const Tensor& b, Products form) {
                 });
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Activation activation) {
+namespace {
+
+template <class Weight>
+Tensor any_linear(const Tensor& x, const Weight& w, const Tensor& bias, Activation activation) {
   const LinearWeight weight = weight_of("linear", x, w, bias);
   const DType out = promote(x.dtype(), weight.dtype);
-  const bool fused = rides(activation, recorded({&x, &w, &bias}), out);
+  const bool fused = rides(activation, recorded({&x, &recorded_weight(w), &bias}), out);
   kernel::Epilogue epilogue;
   if (fused) epilogue.activation = row_function(activation);
-  Tensor result = record(tag::linear, apply_linear(x, weight, bias, out, epilogue), {&x, &w, &bias},
-                         linear_backward(x, w));
+  Tensor result = record(tag::linear, apply_linear(x, weight, bias, out, epilogue),
+                         {&x, &recorded_weight(w), &bias}, linear_backward(x, w));
   return fused ? result : activate(result, activation);
 }
 
-Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& w, const Tensor& bias) {
+template <class Weight>
+Tensor any_linear_add(const Tensor& residual, const Tensor& x, const Weight& w, const Tensor& bias) {
   const LinearWeight weight = weight_of("linear_add", x, w, bias);
   Shape shape = x.shape();
   shape[-1] = weight.outputs;
@@ -223,30 +263,54 @@ Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& w, cons
   kernel::Epilogue epilogue;
   epilogue.residual = &base;
   const auto of_linear = linear_backward(x, w, 1);
-  return record(tag::linear_add, apply_linear(x, weight, bias, out, epilogue), {&residual, &x, &w, &bias},
-                [of_linear](const Array& dy, Gradients& dx) {
+  return record(tag::linear_add, apply_linear(x, weight, bias, out, epilogue),
+                {&residual, &x, &recorded_weight(w), &bias}, [of_linear](const Array& dy, Gradients& dx) {
                   of_linear(dy, dx);
                   if (dx.needs(0)) dx.add(0, dy);
                 });
 }
 
-Tensor gated_linear(const Tensor& gate, const Tensor& x, const Tensor& w, const Tensor& bias,
-                    Activation activation) {
+template <class Weight>
+Tensor any_gated_linear(const Tensor& gate, const Tensor& x, const Weight& w, const Tensor& bias,
+                        Activation activation) {
   if (activation != Activation::silu && activation != Activation::gelu)
     fail("gated_linear: expected the activation silu or gelu");
   const LinearWeight weight = weight_of("gated_linear", x, w, bias);
   const DType out = promote(x.dtype(), weight.dtype);
   Shape shape = x.shape();
   shape[-1] = weight.outputs;
-  if (recorded({&gate, &x, &w, &bias}) || gate.shape() != shape || gate.dtype() != out || out == DType::f64 ||
-      !gate.array().contiguous()) {
-    const Tensor up = linear(x, w, bias);
+  if (recorded({&gate, &x, &recorded_weight(w), &bias}) || gate.shape() != shape || gate.dtype() != out ||
+      out == DType::f64 || !gate.array().contiguous()) {
+    const Tensor up = any_linear(x, w, bias, Activation::none);
     return activation == Activation::silu ? swiglu(gate, up) : geglu(gate, up);
   }
   kernel::Epilogue epilogue;
   epilogue.gate = &gate.array();
   epilogue.gate_activation = row_function(activation);
   return Tensor(apply_linear(x, weight, bias, out, epilogue));
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Activation activation) {
+  return any_linear(x, w, bias, activation);
+}
+Tensor linear(const Tensor& x, const PackedWeight& w, const Tensor& bias, Activation activation) {
+  return any_linear(x, w, bias, activation);
+}
+Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  return any_linear_add(residual, x, w, bias);
+}
+Tensor linear_add(const Tensor& residual, const Tensor& x, const PackedWeight& w, const Tensor& bias) {
+  return any_linear_add(residual, x, w, bias);
+}
+Tensor gated_linear(const Tensor& gate, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    Activation activation) {
+  return any_gated_linear(gate, x, w, bias, activation);
+}
+Tensor gated_linear(const Tensor& gate, const Tensor& x, const PackedWeight& w, const Tensor& bias,
+                    Activation activation) {
+  return any_gated_linear(gate, x, w, bias, activation);
 }
 
 PackedWeight pack(const Tensor& w) {
@@ -259,37 +323,6 @@ PackedWeight pack(const Tensor& w) {
 
 Tensor unpack(const PackedWeight& w) {
   return Tensor(transposed(kernel::unpack({w.panels, w.dtype, w.inputs, w.outputs, w.rung})));
-}
-
-Tensor linear(const Tensor& x, const PackedWeight& w, const Tensor& bias, Activation activation) {
-  require_float("linear", "x", x);
-  require_rank("linear", "x", x, 1);
-  if (w.inputs != x.dim(-1) || (bias && (bias.rank() != 1 || bias.dim(0) != w.outputs)))
-    fail("linear: the packed weight is [{}, {}]; x has shape {} and bias {}", w.outputs, w.inputs,
-         x.shape().text(), bias ? bias.shape().text() : "none");
-  if (x.dtype() == DType::f64 || (w.dtype == DType::bf16 && x.dtype() != DType::bf16))
-    fail("linear: x has type {}, expected {}, the type of the packed weight", info(x.dtype()).name,
-         info(w.dtype).name);
-  const kernel::PackedMatrix matrix{w.panels, w.dtype, w.inputs, w.outputs, w.rung};
-  const LinearWeight weight{w.outputs, w.inputs, w.dtype,
-                            [&](const Array& rows, Array& y, const kernel::Epilogue& epilogue) {
-                              kernel::matmul(rows, matrix, y, false, epilogue);
-                            }};
-  const DType out = promote(x.dtype(), w.dtype);
-  const bool fused = rides(activation, recorded({&x, &bias}), out);
-  kernel::Epilogue epilogue;
-  if (fused) epilogue.activation = row_function(activation);
-  const auto backward = [matrix, shape = x.shape(), dtype = x.dtype()](const Array& dy, Gradients& dx) {
-    if (dx.needs(1)) dx.add(1, dy);
-    if (!dx.needs(0)) return;
-    const Array d = rows_of(dy);
-    Array g = Array::empty(shape, dtype);
-    Array g_rows = g.reshape({d.dim(0), shape[-1]});
-    kernel::matmul(d, transposed(kernel::unpack(matrix)), g_rows);
-    dx.add(0, std::move(g));
-  };
-  Tensor result = record(tag::linear, apply_linear(x, weight, bias, out, epilogue), {&x, &bias}, backward);
-  return fused ? result : activate(result, activation);
 }
 
 Tensor grouped_matmul(const Tensor& x, std::span<const int64_t> group_sizes, const Tensor& w) {

@@ -205,6 +205,32 @@ TEST_F(Files, QuantizedRowsMoveAsTheyAre) {
   EXPECT_EQ(from_layout(weight, stored, Layout::hugging_face).raw(), stored.raw());
 }
 
+TEST_F(Files, PackedWeightsGiveTheSameBitsAndTheSameFile) {
+  const fs::path at = directory([](NamedArrays&, Json&) {});
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    LoadOptions options;
+    options.compute = compute;
+    const Loaded plain = load(at, options);
+    options.packed = true;
+    const Loaded packed = load(at, options);
+    const auto same = [](const Tensor& x, const Tensor& y) {
+      const Array a = kernel::contiguous(x.array()), b = kernel::contiguous(y.array());
+      return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+             std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+    };
+    const Tensor ids = Tensor(Array::zeros({1, 5}, DType::i32));
+    EXPECT_TRUE(same((*plain.model)(ids), (*packed.model)(ids)));
+    EXPECT_EQ(plain.model->parameter_count(), packed.model->parameter_count());
+    size_t replaced = 0;
+    for (size_t i = 0; i < plain.model->weights().size(); i++) {
+      const Weight &weight = plain.model->weights()[i], &other = packed.model->weights()[i];
+      EXPECT_TRUE(same(weight.value(), other.value())) << weight.name;
+      replaced += !*other.tensor;
+    }
+    EXPECT_GT(replaced, 0u);
+  }
+}
+
 TEST_F(Files, TrainableWeightsAreParametersOfTheirOwnMemory) {
   const fs::path at = directory([](NamedArrays&, Json&) {});
   const Loaded loaded = load(at, {DType::f32, {}, true});

@@ -283,6 +283,9 @@ void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* 
 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
 
+// On the tile engine, where A may have to be copied for each call.
+constexpr int64_t tile_panels_together = 4;
+
 struct Streaming {
   int64_t panels;  // at once
   int64_t words;   // of k at once
@@ -308,7 +311,7 @@ StreamedScratch streamed_parts(const Product& p, const ProductPart& part) {
   if constexpr (on_tiles<Word>()) {
     const int64_t words = words_of<Word>(p.k);
     return {round_up(packed_scratch_words<Word>(p, part.row_end - part.row, words), 16),
-            larger(1, words) * NR, 0};
+            tile_panels_together * larger(1, words) * NR, 0};
   }
   const Streaming s = streaming<Word>(p, part, p.a_transposed);
   const int64_t rows = round_up(part.row_end - part.row, MR);
@@ -318,20 +321,20 @@ StreamedScratch streamed_parts(const Product& p, const ProductPart& part) {
 
 // The same on the tile engine, which wants all of k at once.
 template <class Word>
-void multiply_panel_by_panel(const Product& p, const ProductPart& part, uint32_t* scratch) {
+void multiply_some_panels(const Product& p, const ProductPart& part, uint32_t* scratch) {
   uint32_t* packed = scratch + streamed_parts<Word>(p, part).left;
   ProductPart one = part;
   one.word_end = words_of<Word>(p.k);
-  for (one.panel = part.panel; one.panel < part.panel_end; one.panel++) {
-    one.panel_end = one.panel + 1;
-    pack_b<Word>(p, one.panel, 1, 0, one.word_end, packed, one.word_end * NR, 0);
+  for (one.panel = part.panel; one.panel < part.panel_end; one.panel = one.panel_end) {
+    one.panel_end = smaller(part.panel_end, one.panel + tile_panels_together);
+    pack_b<Word>(p, one.panel, one.panel_end - one.panel, 0, one.word_end, packed, one.word_end * NR, 0);
     multiply_panels<Word>(p, one, packed, scratch);
   }
 }
 
 template <class Word>
 void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t* scratch) {
-  if constexpr (on_tiles<Word>()) return multiply_panel_by_panel<Word>(p, part, scratch);
+  if constexpr (on_tiles<Word>()) return multiply_some_panels<Word>(p, part, scratch);
   const StreamedScratch space = streamed_parts<Word>(p, part);
   const Streaming stream = streaming<Word>(p, part, p.a_transposed);
   uint32_t* packed = scratch + space.left;

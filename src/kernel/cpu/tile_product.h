@@ -16,9 +16,12 @@ constexpr int64_t block_rows_of_tiles = 2 * tile_rows;
 
 // ---- A in whole tiles of words
 
+// Rows that lie a multiple of 4096 bytes apart fall on the same lines of the first-level cache: 16 at once
+// are then 2.5 times slower to load than a copy.
 template <class Word>
 bool lies_in_tiles(const Product& p, int64_t words) {
-  return lies_ready<Word>(p) && words % tile_words == 0;
+  const bool collide = p.m > 1 && p.a_distance * (4 / Word::elements) % 4096 == 0;
+  return lies_ready<Word>(p) && words % tile_words == 0 && !collide;
 }
 
 template <class Word>
