@@ -19,6 +19,7 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
 
     name            sizes (default)              measures
     linear          m k n matrices (1)           x [m, k] times the transpose of w [n, k], or of several in turn
+    int8_product    m k n                        int8 [m, k] times the transpose of int8 [n, k], to int32
     grouped         m k n sizes                  rows in groups of these sizes, each times its own matrix [n, k]
     weight_gradient m k n                        transpose of dy [m, n] times x [m, k]
     add mul exp tanh sigmoid relu silu gelu gelu_tanh   n (1 << 20)   y = f(x), a new y each time
@@ -74,6 +75,11 @@ def product(q):
         return in_turn, work * len(matrices)
     x, dy = normal(m, k, dtype=dtype), normal(m, n, dtype=dtype)
     return (lambda: torch.mm(dy.t(), x)), work
+
+
+def int8_product(q):
+    a, b = (torch.randint(-127, 128, (n, q["k"]), dtype=torch.int8) for n in (q["m"], q["n"]))
+    return (lambda: torch._int_mm(a, b.t())), 2 * q["m"] * q["k"] * q["n"]
 
 
 def grouped(q):
@@ -264,7 +270,7 @@ def train_step(_):
 
 
 SPECIAL = {
-    "linear": product, "grouped": grouped, "weight_gradient": product, "adamw": adamw, "attention": attention,
+    "linear": product, "grouped": grouped, "int8_product": int8_product, "weight_gradient": product, "adamw": adamw, "attention": attention,
     "attention_backward": attention, "train_step": train_step, "conv2d": convolution, "conv2d_dx": convolution,
     "conv2d_dw": convolution,
 }

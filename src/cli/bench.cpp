@@ -350,7 +350,11 @@ Row measure(const Item& item, Peer& peer, const kernel::Limits& limits, int roun
   switch (item.unit) {
     case Item::Unit::flops:
       row.unit = "Gflop/s";
-      row.limit = (item.dtype == DType::bf16 ? limits.bf16_flops : limits.f32_flops) * 1e-9;
+      // A word holds four int8 and two bf16, and where there are instructions for either they are equally
+      // fast.
+      row.limit = item.dtype == DType::i8     ? 2e-9 * limits.bf16_flops
+                  : item.dtype == DType::bf16 ? 1e-9 * limits.bf16_flops
+                                              : 1e-9 * limits.f32_flops;
       break;
     case Item::Unit::bytes:
       row.unit = "GB/s";

@@ -38,7 +38,7 @@ void Weights::linear(std::string_view name, Linear& layer, int64_t in, int64_t o
                      const LinearOptions& options) const {
   const double deviation = options.deviation < 0 ? deviation_ : options.deviation;
   add({fmt::format("{}{}.weight", prefix_, name), &layer.weight, true, deviation, options.transposed,
-       options.rotary_heads, &layer.packed},
+       options.rotary_heads, false, &layer.packed},
       {out, in});
   if (!options.bias) return;
   add({fmt::format("{}{}.bias", prefix_, name), &layer.bias, false, 0, false, options.rotary_heads}, {out});
