@@ -84,6 +84,14 @@ TEST(Image, RefusesPicturesThatAreLargerThanTheirLimit) {
   EXPECT_NE(error_of([&] { parse(black_png((1 << 18) + 1, 1, 1)); }).find("no whole PNG"), std::string::npos);
 }
 
+// libpng would take 1.3 GB for it.
+TEST(Image, AChunkThatAnnouncesMoreThanTheFileHasIsRefused) {
+  std::string bytes = black_png(3, 2, 6);
+  bytes[bytes.find("eXIf") - 4] = 'N';
+  EXPECT_EQ(error_of([&] { parse(bytes); }),
+            "f: is no whole PNG: its chunk \"eXIf\" announces 1308622870 bytes, 57 are left");
+}
+
 TEST(Image, IsTurnedByAnOrientationThatFollowsThePixels) {
   for (int orientation = 1; orientation <= 8; orientation++) {
     std::string before = black_png(3, 2, orientation);

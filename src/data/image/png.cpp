@@ -1,5 +1,6 @@
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -13,6 +14,20 @@ namespace intarsia {
 namespace {
 
 constexpr png_uint_32 longest_side = 1 << 18;  // libpng keeps some rows of up to 8 bytes a pixel
+
+// libpng takes what a chunk announces before it reads it; a lie must not cost more than the file has.
+void check_chunks(const MappedFile& file) {
+  constexpr size_t mark = 8, around = 12;  // a chunk's length, name and checksum
+  for (std::string_view rest = file.text().substr(std::min(mark, file.size())); rest.size() >= around;) {
+    uint32_t length = 0;
+    for (int i = 0; i < 4; i++)
+      length = length << 8 | static_cast<unsigned char>(rest[static_cast<size_t>(i)]);
+    if (length > rest.size() - around)
+      fail("{}: is no whole PNG: its chunk {} announces {} bytes, {} are left", file.name(),
+           quote(rest.substr(4, 4)), length, rest.size() - around);
+    rest.remove_prefix(around + length);
+  }
+}
 
 // libpng is C: it cannot be left by an exception, so an error keeps its text and jumps back. Between setjmp
 // and the jump only this object changes, and nothing that has a destructor is made.
@@ -114,6 +129,7 @@ class PngReader {
 }  // namespace
 
 Array read_png(const MappedFile& file, int channels, uint64_t limit) {
+  check_chunks(file);
   return PngReader(file).read(channels, limit);
 }
 
