@@ -6,8 +6,8 @@ namespace intarsia {
 
 namespace {
 
-// Ways 20 times less likely than another are left out, in all three alike; 100 times changes the means by about
-// a hundredth of the gap.
+// Ways 20 times less likely than another are left out, in all three alike; 100 times changes the means by
+// about a hundredth of the gap.
 constexpr double negligible = 0.05;
 
 // -log p(bytes | behind `ids` comes `known`)
