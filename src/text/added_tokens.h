@@ -21,6 +21,14 @@ struct AddedToken {
   bool as_normalized = false;  // and its own text is in that form already
 };
 
+inline AddedToken special_token(std::string_view text, int32_t id) {
+  AddedToken token;
+  token.text = text;
+  token.id = id;
+  token.special = true;
+  return token;
+}
+
 // Where the text of special tokens becomes their ids: nowhere, everywhere, or outside of the stretches
 // `plain`, [begin, end) in order.
 struct SpecialText {

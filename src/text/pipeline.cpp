@@ -5,6 +5,12 @@
 
 namespace intarsia {
 
+void TokenizerParts::push_special(std::string_view text, bool of_model) {
+  added.push_back(special_token(text, pieces.size()));
+  pieces.push(text);
+  in_vocabulary.push_back(of_model);
+}
+
 std::vector<bool> plain_tokens(const TokenizerParts& parts) {
   std::vector<bool> plain = parts.in_vocabulary;
   for (const AddedToken& token : parts.added) {

@@ -49,6 +49,9 @@ struct TokenizerParts {
   Components components;
   // Instead of what the components say, where they cannot say it exactly.
   std::shared_ptr<const TextPipeline> pipeline;
+
+  // Makes the next id a special token.
+  void push_special(std::string_view text, bool of_model);
 };
 
 // For each id whether it may come out of plain text: what the model's vocabulary holds, but special tokens.

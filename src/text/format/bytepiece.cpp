@@ -36,13 +36,7 @@ std::shared_ptr<Tokenizer> make_bytepiece(std::vector<std::pair<std::string, int
   UnigramParts model;
   model.by_bytes = true;
   for (const char* special : {"<pad>", "<bos>", "<eos>"}) {
-    AddedToken token;
-    token.text = special;
-    token.id = parts.pieces.size();
-    token.special = true;
-    parts.added.push_back(token);
-    parts.pieces.push(special);
-    parts.in_vocabulary.push_back(false);
+    parts.push_special(special, false);
     model.scores.push_back(-std::numeric_limits<double>::infinity());
     model.counts.push_back(0);
   }

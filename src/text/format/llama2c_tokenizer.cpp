@@ -52,11 +52,7 @@ std::shared_ptr<Tokenizer> parse_llama2c_tokenizer(std::string_view file, std::s
   BpeParts model;
   for (int byte = 0; byte < 256; ++byte) model.options.fallback.bytes[byte] = first_byte + byte;
   for (const int32_t id : {unknown, bos, eos}) {
-    AddedToken token;
-    token.text = parts.pieces[id];
-    token.id = id;
-    token.special = true;
-    if (!token.text.empty()) parts.added.push_back(token);
+    if (!parts.pieces[id].empty()) parts.added.push_back(special_token(parts.pieces[id], id));
   }
   parts.pieces.index([&](int32_t id) { return !parts.pieces[id].empty(); });
   model.merges = merges_by_score(parts.pieces, plain_tokens(parts), scores, parts.name);

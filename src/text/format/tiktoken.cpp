@@ -121,11 +121,7 @@ std::shared_ptr<Tokenizer> parse_tiktoken(std::string_view file, std::string_vie
       fail("{}: rank {} belongs to {}, expected the special token {}", name, id,
            quote(tokens[static_cast<size_t>(id)]), text);
     special[static_cast<size_t>(id)] = text;
-    AddedToken token;
-    token.text = text;
-    token.id = id;
-    token.special = true;
-    parts.added.push_back(token);
+    parts.added.push_back(special_token(text, id));
   }
   std::vector<float> scores;
   StringTable raw;

@@ -34,13 +34,7 @@ void add_special(TokenizerParts& parts, const std::vector<std::string>& special)
            text.empty() ? "empty"
            : twice      ? "named twice"
                         : "a token of the text");
-    AddedToken token;
-    token.text = text;
-    token.id = parts.pieces.size();
-    token.special = true;
-    parts.added.push_back(token);
-    parts.pieces.push(text);
-    parts.in_vocabulary.push_back(true);
+    parts.push_special(text, true);
   }
 }
 

@@ -347,11 +347,7 @@ std::shared_ptr<Tokenizer> train_unigram(const TextStream& next, int32_t vocabul
   for (size_t id = 0; id < special.size(); ++id) {
     parts.pieces.push(special[id]);
     model.scores.push_back(0);
-    AddedToken token;
-    token.text = special[id];
-    token.id = static_cast<int32_t>(id);
-    token.special = true;
-    parts.added.push_back(token);
+    parts.added.push_back(special_token(special[id], static_cast<int32_t>(id)));
   }
   for (const ScoredPiece& piece : pieces) {
     parts.pieces.push(piece.text);

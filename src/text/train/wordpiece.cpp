@@ -69,11 +69,7 @@ std::shared_ptr<Tokenizer> train_wordpiece(const TextStream& next, int32_t vocab
   for (const std::string& piece : pieces) parts.pieces.push(piece);
   parts.in_vocabulary.assign(pieces.size(), true);
   for (size_t id = 0; id < special.size(); ++id) {
-    AddedToken token;
-    token.text = special[id];
-    token.id = static_cast<int32_t>(id);
-    token.special = true;
-    parts.added.push_back(token);
+    parts.added.push_back(special_token(special[id], static_cast<int32_t>(id)));
   }
   WordPieceParts model;
   model.unknown = 1;
