@@ -207,6 +207,22 @@ def tokenizers_give_the_ids_of_their_own_libraries(place):
 
 
 @check
+def tokenizers_of_gguf_files_give_llama_cpps_ids(place):
+    done = subprocess.run([sys.executable, HERE / "gguf_tokenizers.py", "--intarsia", place.program, "--data", place.data],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    return f"{done.stdout.count(' 0 differ')} comparisons"
+
+
+@check
+def bytepiece_compresses_better_than_sentencepiece(place):
+    done = subprocess.run([sys.executable, HERE / "bytepiece.py", "--intarsia", place.program, "--data", place.data],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+@check
 def trained_tokenizers_open_in_their_own_libraries(place):
     done = subprocess.run([sys.executable, HERE / "tokenizer_training.py", "--intarsia", place.program, "--data", place.data],
                           capture_output=True, text=True)

@@ -195,6 +195,21 @@ TEST(Tokenizer, GgufMetadataGivesTheIdsOfTokenizerJson) {
   }
 }
 
+// Their ids against llama.cpp's: test/golden/gguf_tokenizers.py.
+TEST(Tokenizer, EachNamedPreTokenizerOfGgufCutsAndJoinsAgain) {
+  const std::string text = "It's 2024: 1234567 ΑΩ ώ ΐ 日本語 한국 \n\n  K=K Ω—x!!  ";
+  for (const char* pre : {"gpt-2",         "phi-2",  "mpt",       "olmo",        "jais",
+                          "default",       "smollm", "starcoder", "refact",      "command-r",
+                          "codeshell",     "exaone", "llama-bpe", "llama3",      "llama-v3",
+                          "chatglm-bpe",   "glm4",   "chatglm",   "qwen2",       "deepseek-r1-qwen",
+                          "gpt-4o",        "llama4", "falcon",    "deepseek-v3", "deepseek-llm",
+                          "deepseek-coder"}) {
+    SCOPED_TRACE(pre);
+    const auto tokenizer = through_gguf(base_file(), "gpt2", pre);
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+  }
+}
+
 TEST(Tokenizer, GgufErrorsNameTheKey) {
   expect_contains(error_of([] { through_gguf(base_file(), "gpt2", "dbrx"); }),
                   "tokenizer.ggml.pre is \"dbrx\"");

@@ -57,9 +57,11 @@ std::vector<Pre> known_pres() {
   const std::string digits_then_gpt2 =
       R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)" + gpt2 + "]}";
   constexpr std::string_view ideographs = "[一-龥ࠀ-一가-퟿]+";
+  // Escaped: what normalization to NFC, by an editor, would change.
   constexpr std::string_view deepseek_llm_words =
       "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-"
-      "ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-"
+      "ὗὙὛὝὟ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-"
+      "ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-"
       "Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
   constexpr std::string_view deepseek_llm_signs = "\\s?[!-/:-~！-／：-～‘-‟\u3000-。]+";
   return {
@@ -69,9 +71,7 @@ std::vector<Pre> known_pres() {
       {{"chatglm-bpe", "glm4", "chatglm"}, split_by(patterns::llama3)},
       {{"qwen2", "deepseek-r1-qwen"}, split_by(patterns::qwen2)},
       {{"gpt-4o", "llama4"}, split_by(patterns::o200k)},
-      {{"falcon"},
-       R"({"type":"Sequence","pretokenizers":[)" + isolated("[\\p{P}\\$\\+<=>\\^~\\|`]+").dump() + "," +
-           gpt2 + "]}"},
+      {{"falcon"}, split_by_each({"[\\p{P}\\$\\+<=>\\^~\\|`]+", patterns::gpt2, "[0-9][0-9][0-9]"})},
       {{"deepseek-v3"},
        split_by_each({patterns::deepseek_digits, patterns::deepseek_east_asian, patterns::deepseek})},
       {{"deepseek-llm"},
