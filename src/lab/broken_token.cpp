@@ -1,0 +1,110 @@
+// What prompts cost that end inside a token, for a model trained here (on nine tenths of the text) or a given
+// one: behind random cuts of the last tenth.
+#include <functional>
+#include <string_view>
+
+#include "core/fail.h"
+#include "data/file.h"
+#include "data/text.h"
+#include "generate/cut_loss.h"
+#include "intarsia/op.h"
+#include "lab/task.h"
+#include "train/dataset.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+namespace intarsia {
+
+namespace {
+
+constexpr Measure measures[] = {{"naive", "nats/byte", Measure::Better::lower, 4},
+                                {"healed", "nats/byte", Measure::Better::lower, 4},
+                                {"exact", "nats/byte", Measure::Better::lower, 4},
+                                {"healing recovers", "% of the gap", Measure::Better::higher, 1}};
+
+// Tokens of the text as training sees them: with a rate of dropout, merges are left out at random (subword
+// regularization).
+TokenShards tokens_of(const Recipe& recipe, const Tokenizer& tokenizer, double dropout, const Cell& cell) {
+  TextSource source(recipe.data.path);
+  TokenOptions options;
+  options.vocabulary = tokenizer.size();
+  options.separator = tokenizer.eos.value_or(-1);
+  options.validation = 0;
+  options.tokenizer = fmt::format("{} {} {}", recipe.tokenizer.kind, recipe.tokenizer.vocabulary, dropout);
+  SubwordSampling sampling;
+  sampling.dropout = dropout;
+  const auto encode = [&](std::string_view part) {
+    Random random(std::hash<std::string_view>()(part));
+    return dropout > 0 ? tokenizer.sample(part, sampling, random) : tokenizer.encode(part);
+  };
+  const auto shards =
+      cell.directory() / fmt::format("cut-tokens-{}-{}", recipe.tokenizer.vocabulary, dropout);
+  return TokenShards::prepare(shards, source, encode, options);
+}
+
+Loaded trained(const Recipe& recipe, double dropout, const Cell& cell, Curve& curve) {
+  Loaded loaded;
+  loaded.tokenizer = make_tokenizer(recipe);
+  const auto seed = static_cast<uint64_t>(cell.seed());
+  const Dataset dataset(tokens_of(recipe, *loaded.tokenizer, dropout, cell), recipe.model.context, seed);
+  loaded.model = make_model(model_config(recipe, loaded.tokenizer->size()), seed);
+  Optimizer optimizer(*loaded.model, recipe.optimizer, dtype_named(recipe.training.compute), recipe.precision,
+                      recipe.average, recipe.training.steps);
+  for (int64_t step = 0; step < recipe.training.steps; ++step) {
+    cell.check();
+    const Batch batch = dataset.training(step * recipe.training.batch, recipe.training.batch);
+    const Tensor loss = cross_entropy((*loaded.model)(batch.ids), batch.targets);
+    backward(loss * optimizer.loss_scale());
+    optimizer.step(learning_rate_at(recipe, step));
+    if ((step + 1) % std::max<int64_t>(1, recipe.training.steps / 20) != 0) continue;
+    curve.x.push_back(static_cast<double>(step + 1));
+    curve.y.push_back(loss.item());
+  }
+  return loaded;
+}
+
+Outcome run(const Cell& cell) {
+  Recipe base;
+  base.data.path = "text/wikitext2.test.txt";
+  base.tokenizer.vocabulary = 4096;
+  base.model.layers = 3;
+  base.model.width = 128;
+  base.model.context = 128;
+  base.training.batch = 16;
+  base.training.steps = 800;
+  base.optimizer.learning_rate = 2e-3;
+  Recipe recipe = cell.recipe(base);
+  const std::string given = cell.text("model", "");
+  const double dropout = cell.number("dropout", 0);
+  HealingMeasure options;
+  options.cuts = static_cast<int64_t>(cell.number("cuts", 1000));
+  options.context = static_cast<size_t>(cell.number("context", 256));
+  options.seed = static_cast<uint64_t>(cell.seed());
+  options.on_cut = [&](int64_t) { cell.check(); };
+  cell.finish();
+  const std::string text = read_file(data_file(recipe.data.path));
+  const size_t held = text.size() / 10 * 9;
+  Outcome outcome;
+  Loaded loaded;
+  if (given.empty()) {
+    recipe.data.path = (cell.directory() / "cut-text.txt").string();
+    write_file(recipe.data.path, text.substr(0, held));
+    check_recipe(recipe);
+    loaded = trained(recipe, dropout, cell, outcome.curve);
+  } else {
+    loaded = load(given);
+  }
+  Generator generator(loaded);
+  const CutLoss loss = measure_healing(generator, std::string_view(text).substr(held), options);
+  outcome.measures = {loss.naive, loss.healed, loss.exact, 100 * recovered(loss)};
+  return outcome;
+}
+
+}  // namespace
+
+namespace task {
+extern const Task broken_token;
+const Task broken_token = {"broken_token", "step", nullptr, measures, run};
+}  // namespace task
+
+}  // namespace intarsia
