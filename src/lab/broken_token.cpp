@@ -10,6 +10,7 @@
 #include "intarsia/op.h"
 #include "lab/task.h"
 #include "train/dataset.h"
+#include "train/loop.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -73,6 +74,7 @@ Outcome run(const Cell& cell) {
   base.training.batch = 16;
   base.training.steps = 800;
   base.optimizer.learning_rate = 2e-3;
+  base.schedule.warm_up = 40;
   Recipe recipe = cell.recipe(base);
   const std::string given = cell.text("model", "");
   const double dropout = cell.number("dropout", 0);

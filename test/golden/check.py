@@ -199,6 +199,12 @@ def committed_vocabulary_formats_are_what_the_script_makes(place):
 
 
 @check
+def committed_hashes_of_ids_are_what_the_script_makes(place):
+    return remade(place, "tokenizer_sweep", "sweep_hashes.py", "--out", "tokenizer_sweep/hashes.json",
+                  "--data", place.text(".").resolve())
+
+
+@check
 def tokenizers_give_the_ids_of_their_own_libraries(place):
     done = subprocess.run([sys.executable, HERE / "tokenizer_sweep.py", "--intarsia", place.program, "--data", place.data],
                           capture_output=True, text=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Hashes of the ids that 100,000 drawn strings have in their own libraries, for a test that needs no Python.
 
-    python test/golden/sweep_hashes.py --data ../shared/data --out test/golden/tokenizers/sweep.json
+    python test/golden/sweep_hashes.py --data ../shared/data --out test/golden/tokenizer_sweep/hashes.json
 
 The strings are drawn by splitmix64 from the code points that every peer's Unicode version assigns, so that
 test/text/sweep_test.cpp draws the same.
@@ -105,7 +105,7 @@ def main():
                 hash = fnv(hash, encode(text))
             hashes[path] = f"{hash:016x}"
             print(path, hashes[path], flush=True)
-    options.out.write_text(json.dumps({"count": COUNT, "common": COMMON, "words": WORDS, "hashes": hashes, "ranges": ranges}) + "\n")
+    options.out.write_text(json.dumps({"count": COUNT, "common": [ord(c) for c in COMMON], "words": WORDS, "hashes": hashes, "ranges": ranges}) + "\n")
 
 
 if __name__ == "__main__":
