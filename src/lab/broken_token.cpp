@@ -70,7 +70,7 @@ Outcome run(const Cell& cell) {
   base.tokenizer.vocabulary = 4096;
   base.model.layers = 3;
   base.model.width = 128;
-  base.model.context = 128;
+  base.model.context = 256;
   base.training.batch = 16;
   base.training.steps = 800;
   base.optimizer.learning_rate = 2e-3;
