@@ -52,7 +52,7 @@ struct Gradients16 {
   double lost;  // share in % that f16 has no number for: below 2^-25 they are rounded to 0
 };
 Gradients16 gradients_of(const Model& model, const Batch& batch, double scale) {
-  constexpr int lowest = -40, highest = 0, width = 4;
+  constexpr int lowest = -36, highest = 12, width = 6;
   const Tensor logits = parameter(stop_gradient(cast(model(batch.ids), DType::f32)).array());
   backward(cross_entropy(logits, batch.targets));
   Gradients16 result{{}, 0};

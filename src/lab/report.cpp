@@ -321,7 +321,8 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
   page.body +=
       "<p class=\"note\"><span style=\"color:var(--accent)\">◆</span> best mean, <span "
       "style=\"color:var(--accent)\">◇</span> "
-      "not distinguishable from it (difference below twice its standard error), ↓ lower is better, ↑ higher "
+      "not distinguishable from it (difference below twice its standard error; of one seed, below a "
+      "hundredth), ↓ lower is better, ↑ higher "
       "is better.</p>\n";
   page.body += "<div class=\"columns\">\n" + cost_html(comparison, summary) + machine_html(now) + "</div>\n";
   page.body += how_html(comparison, summary, command);

@@ -127,10 +127,17 @@ void compare(const Task& task, TaskSummary& summary) {
     for (VariantSummary& v : summary.variants) {
       if (v.measures[m].values.empty()) continue;
       const double away = std::abs(v.measures[m].mean - best->measures[m].mean);
-      const double error = std::hypot(v.measures[m].error(), best->measures[m].error());
+      double error = std::hypot(v.measures[m].error(), best->measures[m].error());
+      // One seed says nothing about the noise: then a hundredth counts as none.
+      if (v.measures[m].values.size() < 2) error = .005 * std::abs(best->measures[m].mean);
       if (away <= 2 * error) v.standings[m] = Standing::near;
     }
     best->standings[m] = Standing::best;
+    // Where all are equal nobody is best.
+    if (std::all_of(summary.variants.begin(), summary.variants.end(), [&](const VariantSummary& v) {
+          return v.measures[m].values.empty() || v.measures[m].mean == best->measures[m].mean;
+        }))
+      for (VariantSummary& v : summary.variants) v.standings[m] = Standing::plain;
   }
 }
 
