@@ -28,7 +28,8 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
     rms_norm layer_norm   rows cols              with weight (and bias), over the last axis
     cross_entropy   rows cols                    mean over rows, with f32 logits
     NAME_backward   as NAME                      the gradient alone (every name above but the products)
-    adamw           n, tensors (1)               one fused step over `tensors` tensors that hold n numbers together
+        adamw adam sgd rmsprop adagrad   n, tensors (1)   one step over `tensors` tensors that hold n numbers together: fused
+                                                 where PyTorch has that, else foreach
     attention, attention_backward   batch heads kv_heads tokens head_size    causal
     conv2d, conv2d_dx, conv2d_dw   batch channels pixels outputs kernel stride groups    value, gradient of x or of w
     train_step      -                            nanoGPT's published CPU setting: 4 layers, 4 heads, width 128,
@@ -49,6 +50,14 @@ TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f64": torch.float64}
 ONE_INPUT = {
     "exp": torch.exp, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu, "silu": functional.silu,
     "gelu": functional.gelu, "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+}
+# Class, arrays of state, options.
+OPTIMIZERS = {
+    "adamw": (torch.optim.AdamW, 2, {"betas": (0.9, 0.95), "fused": True}),
+    "adam": (torch.optim.Adam, 2, {"betas": (0.9, 0.95), "fused": True}),
+    "sgd": (torch.optim.SGD, 1, {"momentum": 0.9, "fused": True}),
+    "rmsprop": (torch.optim.RMSprop, 2, {"momentum": 0.9, "foreach": True}),
+    "adagrad": (torch.optim.Adagrad, 1, {"fused": True}),
 }
 TWO_INPUTS = {"add": torch.add, "mul": torch.mul, "swiglu": lambda gate, up: functional.silu(gate) * up}
 
@@ -145,13 +154,14 @@ def elementwise_or_rows(q):
     return (lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)), work
 
 
-def adamw(q):
+def optimizer_step(q):
+    kind, states, options = OPTIMIZERS[q["name"]]
     n, tensors = q.get("n", 1 << 20), q.get("tensors", 1)
     parameters = [torch.nn.Parameter(normal(n // tensors)) for _ in range(tensors)]
     for p in parameters:
         p.grad = normal(p.numel())
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    return optimizer.step, 4 * 7 * (n // tensors) * tensors  # reads w g m v, writes w m v
+    optimizer = kind(parameters, lr=1e-3, weight_decay=0.1, **options)
+    return optimizer.step, 4 * (3 + 2 * states) * (n // tensors) * tensors  # reads w g states, writes w states
 
 
 def attention(q):
@@ -270,7 +280,8 @@ def train_step(_):
 
 
 SPECIAL = {
-    "linear": product, "grouped": grouped, "int8_product": int8_product, "weight_gradient": product, "adamw": adamw, "attention": attention,
+    "linear": product, "grouped": grouped, "int8_product": int8_product, "weight_gradient": product,
+    **{name: optimizer_step for name in OPTIMIZERS}, "attention": attention,
     "attention_backward": attention, "train_step": train_step, "conv2d": convolution, "conv2d_dx": convolution,
     "conv2d_dw": convolution,
 }

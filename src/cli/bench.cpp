@@ -102,30 +102,6 @@ Item function_item(const Function& f, int64_t rows, int64_t cols, DType dtype, b
           dtype};
 }
 
-Item adamw_item(int64_t n, int64_t tensors) {
-  return {fmt::format("adamw f32 {} in {}", format_short(static_cast<double>(n)), tensors),
-          {{"name", "adamw"}, {"n", n}, {"tensors", tensors}},
-          [=]() -> Call {
-            auto group = std::make_shared<std::vector<kernel::UpdateTensors>>();
-            for (int64_t i = 0; i < tensors; i++) {
-              const Shape shape{n / tensors};
-              group->push_back({random_array(shape, DType::f32),
-                                random_array(shape, DType::f32, 1),
-                                {Array::zeros(shape), Array::zeros(shape)},
-                                Array()});
-            }
-            return [group, step = int64_t{0}]() mutable {
-              kernel::UpdateStep s{.learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
-              s.decay = 1e-4;
-              s.step = ++step;
-              kernel::update(kernel::UpdateRule::adamw, *group, s);
-            };
-          },
-          4.0 * 7 * static_cast<double>(n),
-          Item::Unit::bytes,
-          DType::f32};
-}
-
 std::vector<Item> pointwise() {
   std::vector<Item> items;
   for (DType dtype : {DType::f32, DType::bf16})
@@ -136,8 +112,8 @@ std::vector<Item> pointwise() {
         items.push_back(function_item(f, 768, 512, dtype, back));
         if (dtype == DType::f32) items.push_back(function_item(f, 8192, 1024, dtype, back));
       }
-  items.push_back(adamw_item(800000, 30));
-  items.push_back(adamw_item(int64_t{1} << 24, 8));
+  items.push_back(update_item(kernel::UpdateRule::adamw, 800000, 30, false));
+  items.push_back(update_item(kernel::UpdateRule::adamw, int64_t{1} << 24, 8, false));
   return items;
 }
 
@@ -302,8 +278,9 @@ std::vector<Item> items_of(const std::string& name) {
   if (name == "attention") return attentions();
   if (name == "conv") return convolutions();
   if (name == "train-step") return {train_step_item(DType::f32), train_step_item(DType::bf16)};
+  if (name == "optimizer") return optimizers();
   if (name == "tape") return tape();
-  fail_hint("names: products, pointwise, attention, conv, train-step, tape, tokenizer",
+  fail_hint("names: products, pointwise, attention, conv, optimizer, train-step, tape, tokenizer",
             "bench: unknown name \"{}\"", name);
 }
 
@@ -463,7 +440,7 @@ void add_bench(CLI::App& app) {
       "bench", "Measure intarsia against PyTorch and other libraries, taking turns in one run");
   auto options = std::make_shared<Options>();
   verb->add_option("name", options->name,
-                   "products, pointwise, attention, conv, train-step, tape or tokenizer")
+                   "products, pointwise, attention, conv, optimizer, train-step, tape or tokenizer")
       ->required();
   verb->add_flag("--json", options->json, "Print one JSON object a line");
   verb->add_option("--only", options->only, "Only lines whose title contains this");

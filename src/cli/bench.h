@@ -34,4 +34,10 @@ inline Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0) 
 
 std::vector<Item> product_items();
 
+// ---- bench_optimizer.cpp
+
+// A step of a rule on n f32 weights in some arrays; with a bf16 copy that the pass refreshes, or without.
+Item update_item(kernel::UpdateRule rule, int64_t n, int64_t arrays, bool copy);
+std::vector<Item> optimizers();
+
 }  // namespace intarsia::cli
