@@ -15,9 +15,9 @@ typedef uint64_t WideUnsigned __attribute__((vector_size(width * 4)));
 template <class F, class... X>
 INTARSIA_INLINE Float in_double(F f, X... x) {
   typedef float Half __attribute__((vector_size(width * 2)));
-  const auto lanes = [](Float v, int half) INTARSIA_LAMBDA {
+  const auto lanes = [](Float v, size_t half) INTARSIA_LAMBDA {
     Half h;
-    __builtin_memcpy(&h, reinterpret_cast<const char*>(&v.raw) + half * static_cast<int>(sizeof h), sizeof h);
+    __builtin_memcpy(&h, reinterpret_cast<const char*>(&v.raw) + half * sizeof h, sizeof h);
     return __builtin_convertvector(h, Wide);
   };
   const Half low = __builtin_convertvector(f(lanes(x, 0)...), Half);

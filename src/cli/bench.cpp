@@ -170,6 +170,7 @@ struct ConvolutionSizes {
 Item convolution_item(const ConvolutionSizes& z, DType dtype, int gradient) {
   static constexpr const char* names[] = {"conv2d", "conv2d_dx", "conv2d_dw"};
   const int64_t padding = z.kernel / 2, out = (z.pixels + 2 * padding - z.kernel) / z.stride + 1;
+  const int64_t terms = z.channels / z.groups * z.kernel * z.kernel;
   const double sums = static_cast<double>(z.batch * z.outputs * out * out);
   return {
       fmt::format("{} {} {}x{}x{}^2 to {}, {}^2{}{}", names[gradient], info(dtype).name, z.batch, z.channels,
@@ -200,7 +201,7 @@ Item convolution_item(const ConvolutionSizes& z, DType dtype, int gradient) {
           for (const Tensor& t : {input, weight}) t.clear_gradient();
         };
       },
-      2 * sums* static_cast<double>(z.channels / z.groups * z.kernel * z.kernel),
+      2 * sums* static_cast<double>(terms),
       Item::Unit::flops,
       dtype};
 }

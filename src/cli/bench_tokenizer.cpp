@@ -32,7 +32,7 @@ struct Item {
 
 fs::path unpacked(const fs::path& file, const fs::path& folder) {
   if (file.extension() != ".gz") return file;
-  const fs::path out = folder / file.stem();
+  fs::path out = folder / file.stem();
   write_file(out, whole_text(file));
   return out;
 }

@@ -122,7 +122,7 @@ std::string comparison_text(const NamedTokenizer& a, const NamedTokenizer& b, st
     const std::string left = coloured_tokens(a.tokenizer, line, x, screen);
     const std::string right = coloured_tokens(b.tokenizer, line, y, screen);
     if (left == right) continue;
-    out += "\n" + left + "\n" + right + "\n";
+    out.append("\n").append(left).append("\n").append(right).append("\n");
     ++shown;
   }
   return out;

@@ -39,7 +39,7 @@ std::string features(const kernel::Cpu& cpu) {
 }
 
 std::string path_of(const std::string& rung, bool bf16) {
-  const std::string registers = rung == "base" ? "SSE2" : rung == "avx2" ? "AVX2 with FMA" : "AVX-512";
+  std::string registers = rung == "base" ? "SSE2" : rung == "avx2" ? "AVX2 with FMA" : "AVX-512";
   if (!bf16) return registers;
   if (rung == "amx_emulated") return "AMX tiles, emulated";
   if (rung == "amx") return "AMX tiles";

@@ -73,7 +73,7 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 // The first word that is neither an option nor an option's value.
 std::string first_word(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
+    std::string word = argv[i];
     if (word == "--threads" || word == "--memory")
       i++;
     else if (!word.starts_with("-"))

@@ -40,7 +40,7 @@ class Draws {
  private:
   uint64_t seed_, stream_, index_;
   Philox bits_{};
-  int used_ = 2;
+  size_t used_ = 2;
 };
 
 template <class T, class F>

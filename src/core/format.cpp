@@ -141,7 +141,7 @@ std::string format_duration(double seconds) {
   };
   if (whole(seconds) < 600) return two(whole(seconds), 60, "min", "s");
   if (whole(seconds / 60) < 60) return fmt::format("{} min", whole(seconds / 60));
-  if (whole(seconds / 60) < 24 * 60) return two(whole(seconds / 60), 60, "h", "min");
+  if (whole(seconds / 3600) < 24) return two(whole(seconds / 60), 60, "h", "min");
   return two(whole(seconds / 3600), 24, "d", "h");
 }
 

@@ -252,7 +252,7 @@ std::filesystem::path plain(const std::filesystem::path& path) {
 
 }  // namespace
 
-FileWriter::FileWriter(std::filesystem::path target, FileSystem& files)
+FileWriter::FileWriter(const std::filesystem::path& target, FileSystem& files)
     : target_(plain(target)), files_(files) {
   static std::atomic<uint64_t> counter{0};
   temporary_ = target_;

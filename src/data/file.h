@@ -125,7 +125,7 @@ void replace_system_files(FileSystem* files);
 // Without a commit the temporary file is removed and an earlier file stays as it was.
 class FileWriter {
  public:
-  explicit FileWriter(std::filesystem::path target, FileSystem& files = system_files());
+  explicit FileWriter(const std::filesystem::path& target, FileSystem& files = system_files());
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;

@@ -36,7 +36,7 @@ Unpacker::Unpacker(Input input, std::string name) : input_(std::move(input)), na
   if (refill() && is_gzip(chunk_)) zlib_ = std::make_unique<Zlib>();
 }
 
-Unpacker::Unpacker(std::shared_ptr<const MappedFile> file)
+Unpacker::Unpacker(const std::shared_ptr<const MappedFile>& file)
     : Unpacker([file, given = false]() mutable { return std::exchange(given, true) ? "" : file->text(); },
                file->name()) {}
 

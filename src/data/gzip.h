@@ -24,7 +24,7 @@ class Unpacker {
   // `input` gives the next bytes each time, none at the end; they must last until it is called again.
   using Input = std::function<std::string_view()>;
   Unpacker(Input input, std::string name);
-  explicit Unpacker(std::shared_ptr<const MappedFile> file);
+  explicit Unpacker(const std::shared_ptr<const MappedFile>& file);
   ~Unpacker();
   Unpacker(const Unpacker&) = delete;
   Unpacker& operator=(const Unpacker&) = delete;

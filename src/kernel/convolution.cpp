@@ -195,7 +195,7 @@ void multiply_taps(const Array& x, const Array& w, const WeightStrides& strides,
   const int threads = thread_count();
   const double work = static_cast<double>(batch * groups * rows) * static_cast<double>(weights.words) *
                       static_cast<double>(to.out_rows * to.out_columns);
-  const int workers = work < (1 << 17) ? 1 : threads;
+  const int64_t workers = work < (1 << 17) ? 1 : threads;
   const int64_t row_bytes =
       plane_channels * whole.planes.phases_h * whole.planes.phases_w * whole.planes.width * bytes;
   const Bands bands(to.out_rows, row_bytes, batch >= 4 * workers ? 1 : (2 * workers + batch - 1) / batch);

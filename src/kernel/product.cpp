@@ -45,7 +45,7 @@ bool blocks_in_place(const Array& b) {
 struct Batch {
   int rank = 0;
   int64_t count = 1;
-  int64_t dim[Shape::max_rank], a[Shape::max_rank], b[Shape::max_rank];
+  int64_t dim[Shape::max_rank] = {}, a[Shape::max_rank] = {}, b[Shape::max_rank] = {};
 
   static int64_t stride(const Array& x, int axis_from_end) {
     const int axis = x.rank() - axis_from_end;
@@ -300,7 +300,7 @@ double multiply_adds(const Product& p) {
 void multiply(const Product& p, const uint32_t* packed, int threads) {
   const ProductSlots& slots = table().product;
   if (p.a_type == DType::f64) return multiply_f64(p, static_cast<int>(std::min<int64_t>(threads, p.m)));
-  if (p.m >= 16 * slots.tile_rows) return multiply_packed(p, packed, threads);
+  if (p.m >= int64_t{16} * slots.tile_rows) return multiply_packed(p, packed, threads);
   const int64_t panels = panels_of(p);
   if (packed) return multiply_panels(p, packed, static_cast<int>(std::clamp<int64_t>(panels, 1, threads)));
   const int64_t pieces = std::max(panels, p.m / slots.tile_rows);
