@@ -223,17 +223,29 @@ void attention_few(const AttentionKernels& kernels, const Preparation& prepared,
   const int64_t part = kernels.partial_bytes(any);
   Array partials = bytes(batch * kv_heads * blocks * part);
   void* memory = partials.raw_mutable();
-  // Single heads where there are too few blocks to keep the threads busy.
-  const int64_t heads_together = batch * blocks >= 8 * thread_count() ? kv_heads : 1;
-  const int64_t pieces = (kv_heads + heads_together - 1) / heads_together;
-  share(batch * blocks * pieces, kernels.block_scratch(any), [&](int64_t unit, void* scratch) {
-    const int64_t piece = unit % pieces, block = unit / pieces % blocks, b = unit / pieces / blocks;
-    const int64_t key = block * attention_block;
-    for (int64_t h = piece * heads_together; h < std::min(kv_heads, (piece + 1) * heads_together); h++) {
-      const Place place = place_of(kv, b, h, key);
-      kernels.forward_block({prepared.heads(b, h), key, place.k, place.v, place.k_time, place.v_time, nullptr,
-                             nullptr, at(memory, DType::u8, ((b * kv_heads + h) * blocks + block) * part),
-                             scratch});
+  // Single heads and blocks where there are too few blocks to keep the threads busy.
+  const bool plenty = batch * blocks >= 16 * thread_count();
+  const int64_t heads_together = plenty ? kv_heads : 1, blocks_together = plenty ? 4 : 1;
+  const int64_t head_pieces = kv_heads / heads_together;
+  const int64_t block_pieces = (blocks + blocks_together - 1) / blocks_together;
+  share(batch * block_pieces * head_pieces, kernels.block_scratch(any), [&](int64_t unit, void* scratch) {
+    const int64_t b = unit / head_pieces / block_pieces,
+                  first = unit / head_pieces % block_pieces * blocks_together;
+    const int64_t steps = std::min(blocks_together, blocks - first) * heads_together;
+    const auto place = [&](int64_t step) {
+      return place_of(kv, b, unit % head_pieces + step % heads_together,
+                      (first + step / heads_together) * attention_block);
+    };
+    for (int64_t step = 0; step < steps; step++) {
+      const Place here = place(step);
+      // The next one is asked for in full only where it is there in full.
+      const bool last =
+          step + 1 == steps || (first + (step + 1) / heads_together + 1) * attention_block > kv.keys;
+      const Place next = last ? Place{} : place(step + 1);
+      const int64_t h = unit % head_pieces + step % heads_together, block = first + step / heads_together;
+      kernels.forward_block({prepared.heads(b, h), block * attention_block, here.k, here.v, here.k_time,
+                             here.v_time, next.k, next.v,
+                             at(memory, DType::u8, ((b * kv_heads + h) * blocks + block) * part), scratch});
     }
   });
   void* out = o.raw_mutable();

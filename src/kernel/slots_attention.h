@@ -45,7 +45,8 @@ struct AttentionScore {
   // sides. The backward takes the array reversed: bias[keys - 1 + query - key]. Null: none.
   const float* bias;
   int64_t bias_head;
-  bool any() const { return query_scale || cap > 0 || formula || bias; }
+  bool sloped() const { return query_scale || cap > 0 || formula; }  // more than an addition
+  bool any() const { return sloped() || bias; }
 };
 
 // Probabilities survive by word key % 4 of philox(seed, stream, index + (head * queries + query) *

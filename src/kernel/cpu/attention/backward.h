@@ -92,7 +92,7 @@ void backward_scores(const AttentionHeads& h, const BackwardScratch<T>& m, const
   const float* shifts = m.shifts + x.g * m.padded_queries + x.query;
   const float* dots = m.dots + x.g * m.padded_queries + x.query;
   const bool steps = !plain && h.score.any(), dropout = !plain && h.dropout.on;
-  const bool biased = !plain && h.score.bias;
+  const bool biased = !plain && h.score.bias, sloped = !plain && h.score.sloped();
   alignas(64) float p[MR][NR], slopes[MR][NR], survived[MR][NR];
   tile<Word, MR, 2, MR>(
       m.k_rows + x.row * m.d_words, 0, m.q_rows + panel, m.d_words,
@@ -111,13 +111,7 @@ void backward_scores(const AttentionHeads& h, const BackwardScratch<T>& m, const
           });
         }
       });
-  if (steps) {
-    score_steps_turned<T>(h, p, slopes, x.g, x.query, x.key);
-    for (int r = 0; r < MR; r++)
-      each<2>([&](auto j) INTARSIA_INLINE {
-        store(&p[r][j * W], T::exp2(load(&p[r][j * W]) + load(shifts + j * W)));
-      });
-  }
+  if (steps) probabilities_turned<T>(h, p, sloped ? slopes : nullptr, shifts, x.g, x.query, x.key);
   alignas(64) uint32_t words[NR];
   if (!whole) {
     for (int i = 0; i < NR; i++) words[i] = seen_bits(h.mask, x.g, x.query + i, x.key);
@@ -148,7 +142,7 @@ void backward_scores(const AttentionHeads& h, const BackwardScratch<T>& m, const
               ds[e][j] = dropout ? load(&kept[r][j * W]) * c[r][j] - probability * dot
                                  : probability * (c[r][j] - dot);
               if (biased) m.diagonals->put(r, j, ds[e][j]);
-              if (steps) ds[e][j] = ds[e][j] * load(&slopes[r][j * W]);
+              if (sloped) ds[e][j] = ds[e][j] * load(&slopes[r][j * W]);
             });
             T::put_row(m.ds + (x.row + r) * along_words + x.column, ds[e][0], ds[e][1]);
           });

@@ -37,22 +37,18 @@ int64_t packed_bytes(const AttentionHeads& h) {
 }
 
 template <class T>
-void pack_keys_and_values(const Packed<T>& layout, int64_t head_size, const void* k, int64_t k_time,
-                          const void* v, int64_t v_time, int64_t begin, int64_t end, uint32_t* out) {
-  using E = typename T::Element;
-  for (int64_t key = begin; key < end; key += NR)
-    pack_rows<typename T::From, NR>(static_cast<const E*>(k) + (key - begin) * k_time, k_time,
-                                    smaller(NR, end - key), head_size, out + layout.keys_at(key));
-  for (int64_t key = begin; key < end; key += block)
-    pack_columns<typename T::From, NR>(static_cast<const E*>(v) + (key - begin) * v_time, v_time, head_size,
-                                       smaller(block, end - key), layout.value_panels, layout.value_panel,
-                                       out + layout.values_at(key));
-}
-template <class T>
 void pack(const AttentionHeads& h, const void* k, int64_t k_time, const void* v, int64_t v_time,
           int64_t begin, int64_t end, void* packed) {
-  pack_keys_and_values(Packed<T>(h), h.head_size, k, k_time, v, v_time, begin, end,
-                       static_cast<uint32_t*>(packed));
+  using E = typename T::Element;
+  const Packed<T> layout(h);
+  auto* out = static_cast<uint32_t*>(packed);
+  for (int64_t key = begin; key < end; key += NR)
+    pack_rows<typename T::From, NR>(static_cast<const E*>(k) + (key - begin) * k_time, k_time,
+                                    smaller(NR, end - key), h.head_size, out + layout.keys_at(key));
+  for (int64_t key = begin; key < end; key += block)
+    pack_columns<typename T::From, NR>(static_cast<const E*>(v) + (key - begin) * v_time, v_time, h.head_size,
+                                       smaller(block, end - key), layout.value_panels, layout.value_panel,
+                                       out + layout.values_at(key));
 }
 
 // ---- what a row has gathered
@@ -70,20 +66,30 @@ struct Rows {
   Rows from(int64_t row) const { return {o + row * width, sums + row * W, top + row, width}; }
 };
 
-// By what a row's past and a block's result are multiplied before they are added; `top` becomes the greater.
+// By what the past of `rows` rows and a block's results are multiplied before they are added.
+template <int rows>
 struct Join {
-  float before, block;
+  static constexpr int lanes = (rows + W - 1) / W * W;
+  alignas(64) float before[lanes], block[lanes];
+  // `top` becomes the greater.
+  Join(float* top, const float* of_block) {
+    alignas(64) float past[lanes] = {}, now[lanes] = {};
+    std::memcpy(past, top, rows * 4);
+    std::memcpy(now, of_block, rows * 4);
+    for (int r = 0; r < lanes; r += W) {
+      const Floats a = load(past + r), b = load(now + r), greatest = larger_of(a, b);
+      // Where nothing was seen yet both factors become 0: a difference of infinities would be none.
+      const Floats shift = larger_of(all(-3e38f), greatest);
+      store(before + r, exp2_fine(a - shift));
+      store(block + r, exp2_fine(b - shift));
+      store(past + r, greatest);
+    }
+    std::memcpy(top, past, rows * 4);
+  }
+  INTARSIA_INLINE Floats joined(int r, Floats past, Floats of_block) const {
+    return multiply_add(past * all(before[r]), of_block, all(block[r]));
+  }
 };
-inline INTARSIA_INLINE Join join_of(float& top, float of_block) {
-  const float greatest = of_block > top ? of_block : top;
-  const float shift = greatest == minus_infinity ? 0 : greatest;  // nothing seen yet: both factors are 0
-  const Join join = {exp2_fine(top - shift), exp2_fine(of_block - shift)};
-  top = greatest;
-  return join;
-}
-inline INTARSIA_INLINE Floats joined(Floats before, Floats of_block, const Join& join) {
-  return multiply_add(before * all(join.before), of_block, all(join.block));
-}
 
 template <class T>
 void put_rows(const AttentionHeads& h, const AttentionOutput& out, const Rows& rows, int64_t begin,
@@ -198,6 +204,7 @@ void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const Forwar
                   const uint32_t* values, const Panels& panels) {
   using Word = typename T::From::Word;
   // Without steps the scale waits for the exponential, where it costs nothing and rounds once less.
+  const TileRows of(h.mask, row, rows);
   const bool steps = h.score.any() || h.scale <= 0;
   const float scale2 = base_2_scale(h), scale = steps ? scale2 : 1, later = steps ? 1 : scale2;
   constexpr int per = Word::elements, together = rows == 1 ? 4 : rows <= MR / 2 ? 2 : 1;
@@ -220,11 +227,10 @@ void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const Forwar
         each<2>([&](auto j) INTARSIA_INLINE { store(score + r * row_words + j * W, all(minus_infinity)); });
       continue;
     }
-    if (steps) score_steps<T, rows>(h, score, row_words, row, key + p * NR);
+    if (steps) score_steps<T, rows>(h, score, row_words, of, key + p * NR);
     if (panels.seen[p] == Seen::all) continue;
     for (int r = 0; r < rows; r++) {
-      const uint32_t bits =
-          seen_bits(h.mask, (row + r) % h.mask.group, (row + r) / h.mask.group, key + p * NR);
+      const uint32_t bits = seen_bits(h.mask, of.head[r], of.query[r], key + p * NR);
       each<2>([&](auto j) INTARSIA_INLINE {
         float* x = score + r * row_words + j * W;
         store(x, where_lane(bits, j, load(x), all(minus_infinity)));
@@ -232,7 +238,8 @@ void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const Forwar
     }
   }
 
-  Join join[rows];
+  float tops[rows];
+  alignas(64) float sums[rows][W];
   for (int r = 0; r < rows; r++) {
     const float* score = m.scores + r * row_words;
     auto* p = m.p + r * row_words;
@@ -250,29 +257,32 @@ void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const Forwar
       Floats high = T::exp2(multiply_add(shift, load(score + j + W), all(later)));
       sum = sum + (low + high);
       if (h.dropout.on) {
-        const uint32_t bits = surviving_keys(h, (row + r) % h.mask.group, (row + r) / h.mask.group, key + j);
+        const uint32_t bits = surviving_keys(h, of.head[r], of.query[r], key + j);
         low = where_lane(bits, 0, low, zeros());
         high = where_lane(bits, 1, high, zeros());
       }
       T::put_row(p + j, low, high);
     }
-    join[r] = join_of(state.top[r], top);
-    store(state.sums + r * W, joined(load(state.sums + r * W), sum, join[r]));
+    tops[r] = top;
+    store(sums[r], sum);
   }
+  const Join<rows> join(state.top, tops);
+  for (int r = 0; r < rows; r++)
+    store(state.sums + r * W, join.joined(r, load(state.sums + r * W), load(sums[r])));
 
   const int64_t begin = panels.first * NR / per;
   const int64_t end = divide_up(smaller(panels.end * NR, h.mask.keys - key), per);
   const auto* p = reinterpret_cast<const uint32_t*>(m.p) + begin;
-  const auto output = [&](auto count, int64_t c) INTARSIA_INLINE {
-    float* out = state.o + c * NR;
+  const auto output = [&](auto count, int64_t panel) INTARSIA_INLINE {
+    float* out = state.o + panel * NR;
     tile<Word, rows, 2 * count, 0>(
-        p, row_words / per, values + c * layout.value_panel + begin * NR, layout.value_panel, end - begin,
+        p, row_words / per, values + panel * layout.value_panel + begin * NR, layout.value_panel, end - begin,
         [](auto, auto) INTARSIA_INLINE { return zeros(); },
-        [&](auto& sums) INTARSIA_INLINE {
+        [&](auto& c) INTARSIA_INLINE {
           each<rows>([&](auto r) INTARSIA_INLINE {
             each<2 * count>([&](auto j) INTARSIA_INLINE {
               float* x = out + r * state.width + j * W;
-              store(x, joined(load(x), sums[r][j], join[r]));
+              store(x, join.joined(r, load(x), c[r][j]));
             });
           });
         },
@@ -352,6 +362,14 @@ int64_t block_scratch(const AttentionHeads& h) {
          Packed<T>(h.head_size, block).words() * 4;
 }
 
+// Asks for the rows begin .. end of a matrix, which will be read after this block.
+inline void fetch_rows(const void* next, int64_t begin, int64_t end, int64_t distance, int64_t row_bytes) {
+  if (!next) return;
+  const char* row = static_cast<const char*>(next) + begin * distance;
+  for (int64_t i = begin; i < end; i++, row += distance)
+    for (int64_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(row + at);
+}
+
 template <class T>
 void forward_block(const AttentionBlock& w) {
   const AttentionHeads& h = w.heads;
@@ -363,8 +381,19 @@ void forward_block(const AttentionBlock& w) {
   state.clear(padded_rows(h));
   const Seen together = seen(h.mask, 0, h.mask.group, 0, h.mask.queries, w.key, w.key + block);
   if (together == Seen::none) return;
-  pack_keys_and_values(layout, h.head_size, w.k, w.k_time, w.v, w.v_time, 0,
-                       smaller(block, h.mask.keys - w.key), packed);
+  using E = typename T::Element;
+  constexpr auto element = static_cast<int64_t>(sizeof(E));
+  const int64_t count = smaller(block, h.mask.keys - w.key);
+  for (int64_t key = 0; key < count; key += NR) {
+    const int64_t end = smaller(key + NR, count);
+    fetch_rows(w.next_k, key, end, w.k_time * element, h.head_size * element);
+    pack_rows<typename T::From, NR>(static_cast<const E*>(w.k) + key * w.k_time, w.k_time, end - key,
+                                    h.head_size, packed + layout.keys_at(key));
+    fetch_rows(w.next_v, key, end, w.v_time * element, h.head_size * element);
+    pack_columns<typename T::From, NR>(static_cast<const E*>(w.v) + key * w.v_time, w.v_time, h.head_size,
+                                       end - key, layout.value_panels, layout.value_panel,
+                                       packed + layout.values_at(0) + key / layout.per * NR);
+  }
   pack_queries(h, 0, rows, m);
   for (int64_t t = 0; t < rows; t += MR)
     forward_rows(h, layout, m, m.q + t * layout.key_words, state.from(t), t, smaller(MR, rows - t), w.key,
@@ -382,11 +411,11 @@ void join(const AttentionJoin& w) {
         partial_rows<T>(h, const_cast<char*>(static_cast<const char*>(w.partials)) + b * bytes, nullptr);
     for (int64_t r = 0; r < rows; r++) {
       if (part.top[r] == minus_infinity) continue;
-      const Join j = join_of(state.top[r], part.top[r]);
-      store(state.sums + r * W, joined(load(state.sums + r * W), load(part.sums + r * W), j));
+      const Join<1> join(state.top + r, part.top + r);
+      store(state.sums + r * W, join.joined(0, load(state.sums + r * W), load(part.sums + r * W)));
       for (int64_t c = 0; c < state.width; c += W) {
         float* x = state.o + r * state.width + c;
-        store(x, joined(load(x), load(part.o + r * state.width + c), j));
+        store(x, join.joined(0, load(x), load(part.o + r * state.width + c)));
       }
     }
   }

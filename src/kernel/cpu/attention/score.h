@@ -27,13 +27,26 @@ struct Positions {
   }
 };
 
-// Rows are `rows` rows from number `row` on, columns NR keys from `key` on.
+// The queries and heads of a tile's rows; those behind the last query count as it.
+struct TileRows {
+  int64_t query[MR], head[MR];
+  TileRows(const AttentionMask& m, int64_t row, int rows) {
+    int64_t i = row, g = 0;
+    if (m.group > 1) i = row / m.group, g = row % m.group;
+    for (int r = 0; r < rows; r++) {
+      query[r] = smaller(i, m.queries - 1), head[r] = g;
+      if (++g == m.group) i++, g = 0;
+    }
+  }
+};
+
+// Columns are NR keys from `key` on.
 template <class T, int rows>
-void score_steps(const AttentionHeads& h, float* scores, int64_t distance, int64_t row, int64_t key) {
+void score_steps(const AttentionHeads& h, float* scores, int64_t distance, const TileRows& of, int64_t key) {
   const AttentionScore& s = h.score;
   const float inverse = 1 / s.cap;
   for (int r = 0; r < rows; r++) {
-    const int64_t i = smaller((row + r) / h.mask.group, h.mask.queries - 1), g = (row + r) % h.mask.group;
+    const int64_t i = of.query[r], g = of.head[r];
     float* score = scores + r * distance;
     const float factor = s.query_scale ? s.query_scale[i] : 1;
     Floats x[2] = {load(score) * all(factor), load(score + W) * all(factor)};
@@ -51,34 +64,40 @@ void score_steps(const AttentionHeads& h, float* scores, int64_t distance, int64
   }
 }
 
-// Rows are MR keys from `key` on, columns NR queries of head g from `query` on. `slopes` becomes the
-// derivative of the new scores by q k scale.
+// Rows are MR keys from `key` on, columns NR queries of head g from `query` on. Scores become probabilities,
+// with `shifts` added before the exponential; `slopes`, if not null, the derivative of the changed scores by
+// q k scale.
 template <class T>
-void score_steps_turned(const AttentionHeads& h, float (*scores)[NR], float (*slopes)[NR], int64_t g,
-                        int64_t query, int64_t key) {
+void probabilities_turned(const AttentionHeads& h, float (*scores)[NR], float (*slopes)[NR],
+                          const float* shifts, int64_t g, int64_t query, int64_t key) {
   const AttentionScore& s = h.score;
   const float inverse = 1 / s.cap;
   Floats factor[2] = {all(1), all(1)};
   if (s.query_scale) factor[0] = load(s.query_scale + query), factor[1] = load(s.query_scale + query + W);
   for (int r = 0; r < MR; r++) {
-    const float* bias = s.bias ? s.bias + g * s.bias_head + h.mask.keys - 1 + query - key - r : nullptr;
+    Floats x[2], slope[2];
     each<2>([&](auto j) INTARSIA_INLINE {
-      Floats x = load(&scores[r][j * W]) * factor[j], slope = factor[j];
-      if (s.cap > 0) {
-        const Floats t = T::tanh(x * all(inverse));
-        x = all(s.cap) * t;
-        slope = slope * (all(1) - t * t);
-      }
-      store(&slopes[r][j * W], slope);
-      store(&scores[r][j * W], x);
+      x[j] = load(&scores[r][j * W]) * factor[j];
+      slope[j] = factor[j];
     });
-    if (s.formula)
+    if (s.cap > 0)
+      each<2>([&](auto j) INTARSIA_INLINE {
+        const Floats t = T::tanh(x[j] * all(inverse));
+        x[j] = all(s.cap) * t;
+        slope[j] = slope[j] * (all(1) - t * t);
+      });
+    if (slopes) each<2>([&](auto j) INTARSIA_INLINE { store(&slopes[r][j * W], slope[j]); });
+    if (s.formula) {
+      each<2>([&](auto j) INTARSIA_INLINE { store(&scores[r][j * W], x[j]); });
       apply_formula(*s.formula, scores[r], Positions(h.mask.first + query, 1).of, Positions(key + r, 0).of,
                     slopes[r]);
-    if (bias)
-      each<2>([&](auto j) INTARSIA_INLINE {
-        store(&scores[r][j * W], load(&scores[r][j * W]) + load(bias + j * W));
-      });
+      each<2>([&](auto j) INTARSIA_INLINE { x[j] = load(&scores[r][j * W]); });
+    }
+    if (s.bias) {
+      const float* bias = s.bias + g * s.bias_head + h.mask.keys - 1 + query - key - r;
+      each<2>([&](auto j) INTARSIA_INLINE { x[j] = x[j] + load(bias + j * W); });
+    }
+    each<2>([&](auto j) INTARSIA_INLINE { store(&scores[r][j * W], T::exp2(x[j] + load(shifts + j * W))); });
   }
 }
 

@@ -42,11 +42,12 @@ inline float lanes_sum(Floats x) {
 }
 #endif
 
-// 2^x for x <= 0, by a polynomial for the fraction; exactly 0 below -126, so a masked score of -infinity
-// leaves no trace.
+// 2^x for x <= 0, by a polynomial for the fraction; 0 far below, so a masked score of -infinity leaves no
+// trace.
 template <int terms>
 inline INTARSIA_INLINE Floats exp2_negative(Floats x, const float (&c)[terms]) {
 #if defined(__AVX512F__)
+  x = larger_of(all(-200), x);  // not infinite; a NaN stays
   const Floats n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
   const Floats magic =
@@ -58,7 +59,7 @@ inline INTARSIA_INLINE Floats exp2_negative(Floats x, const float (&c)[terms]) {
   Floats p = all(c[0]);
   each<terms - 1>([&](auto i) INTARSIA_INLINE { p = multiply_add(all(c[i + 1]), p, f); });
 #if defined(__AVX512F__)
-  return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), _mm512_cmp_ps_mask(x, all(-126.f), _CMP_LT_OQ), zeros());
+  return _mm512_scalef_ps(p, n);
 #elif defined(__AVX2__)
   const Words bits = _mm256_add_epi32(as_words(p), _mm256_slli_epi32(as_words(shifted), 23));
   return _mm256_andnot_ps(_mm256_cmp_ps(x, all(-126.f), _CMP_LT_OQ), as_floats(bits));
@@ -71,11 +72,6 @@ inline INTARSIA_INLINE Floats exp2_fine(Floats x) {  // relative error 2e-8 befo
   constexpr float c[] = {
       1.5353362e-4f, 1.3398875e-3f, 9.6184369e-3f, 5.5503324e-2f, 2.4022648e-1f, 6.9314718e-1f, 1.f};
   return exp2_negative(x, c);
-}
-inline float exp2_fine(float x) {
-  float lanes[W];
-  store(lanes, exp2_fine(all(x)));
-  return lanes[0];
 }
 inline INTARSIA_INLINE Floats exp2_rough(Floats x) {  // 2e-7
   constexpr float c[] = {1.3390864e-3f, 9.6760319e-3f, 5.5503571e-2f, 2.4022107e-1f, 6.9314719e-1f, 1.f};
