@@ -3,8 +3,9 @@
 #include "intarsia/op.h"
 #include "intarsia/random.h"
 #include "lab/task.h"
-#include "lab/weights_only.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/weights_only.h"
 
 namespace intarsia {
 

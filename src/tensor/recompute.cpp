@@ -1,6 +1,5 @@
 #include "intarsia/recompute.h"
 
-#include <algorithm>
 #include <chrono>
 
 #include "core/fail.h"

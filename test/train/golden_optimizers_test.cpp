@@ -10,6 +10,7 @@
 #include "intarsia/op.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/weights_only.h"
 
 namespace intarsia {
 namespace {
@@ -36,20 +37,13 @@ std::vector<Array> split(std::span<const double> row) {
   return parts;
 }
 
-class ThreeWeights : public Model {
+class ThreeWeights : public WeightsOnly {
  public:
   explicit ThreeWeights(std::span<const double> row) {
     for (const Array& part : split(row)) values.push_back(Tensor(part));
     for (size_t i = 0; i < values.size(); i++)
       weights_.push_back({"w" + std::to_string(i), &values[i], values[i].rank() > 1, 0.5});
   }
-  Tensor hidden(const Tensor& ids, Cache*) const override { return ids; }
-  Tensor logits(const Tensor& hidden) const override { return hidden; }
-  std::unique_ptr<Cache> make_cache() const override { return nullptr; }
-  int64_t context() const override { return 1; }
-  int64_t vocabulary() const override { return 1; }
-  std::string config_json() const override { return "{}"; }
-  const char* model_type() const override { return "three weights"; }
   std::vector<Tensor> values;
 };
 

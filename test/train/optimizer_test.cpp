@@ -9,23 +9,17 @@
 #include "intarsia/error.h"
 #include "intarsia/op.h"
 #include "intarsia/random.h"
+#include "train/weights_only.h"
 
 namespace intarsia {
 namespace {
 
 // A matrix that decays and a vector that does not; no architecture.
-class TwoWeights : public Model {
+class TwoWeights : public WeightsOnly {
  public:
   TwoWeights() : matrix(normal({33, 70}, 0.5, 1)), vector(normal({70}, 0.5, 2)) {
     weights_ = {{"matrix", &matrix, true, 0.5}, {"vector", &vector, false, 0.5}};
   }
-  Tensor hidden(const Tensor& ids, Cache*) const override { return ids; }
-  Tensor logits(const Tensor& hidden) const override { return hidden; }
-  std::unique_ptr<Cache> make_cache() const override { return nullptr; }
-  int64_t context() const override { return 1; }
-  int64_t vocabulary() const override { return 1; }
-  std::string config_json() const override { return "{}"; }
-  const char* model_type() const override { return "two weights"; }
   Tensor matrix, vector;
 };
 

@@ -1,13 +1,12 @@
 // Weights without an architecture: what an optimizer needs of a model.
 #pragma once
 #include "intarsia/model.h"
-#include "train/optimizer.h"
 
 namespace intarsia {
 
 class WeightsOnly : public Model {
  public:
-  explicit WeightsOnly(std::vector<Weight> weights) { weights_ = std::move(weights); }
+  explicit WeightsOnly(std::vector<Weight> weights = {}) { weights_ = std::move(weights); }
   Tensor hidden(const Tensor& ids, Cache*) const override { return ids; }
   Tensor logits(const Tensor& hidden) const override { return hidden; }
   std::unique_ptr<Cache> make_cache() const override { return nullptr; }
