@@ -1,7 +1,6 @@
 // intarsia bench NAME: intarsia and PyTorch take turns in one run. Ratio > 1 means that intarsia is faster.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -436,20 +435,20 @@ void bench(Options options) {
 
 }  // namespace
 
-void add_bench(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand(
-      "bench", "Measure intarsia against PyTorch and other libraries, taking turns in one run");
+void add_bench(Command app) {
+  Command verb =
+      app.add("bench", "Measure intarsia against PyTorch and other libraries, taking turns in one run");
   auto options = std::make_shared<Options>();
-  verb->add_option("name", options->name,
-                   "products, pointwise, attention, conv, optimizer, train-step, tape or tokenizer")
-      ->required();
-  verb->add_flag("--json", options->json, "Print one JSON object a line");
-  verb->add_option("--only", options->only, "Only lines whose title contains this");
-  verb->add_option("--rounds", options->rounds, "Turns of each side")->check(CLI::Range(1, 1000));
-  verb->add_option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
-  verb->add_option("--peer", options->script, "The peer's script")->capture_default_str();
-  verb->footer("Example:\n  scripts/peers && intarsia bench products");
-  verb->callback([options] { bench(*options); });
+  verb.option("name", options->name,
+              "products, pointwise, attention, conv, optimizer, train-step, tape or tokenizer")
+      .required();
+  verb.flag("--json", options->json, "Print one JSON object a line");
+  verb.option("--only", options->only, "Only lines whose title contains this");
+  verb.option("--rounds", options->rounds, "Turns of each side").between(1, 1000);
+  verb.option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
+  verb.option("--peer", options->script, "The peer's script").show_default();
+  verb.footer("Example:\n  scripts/peers && intarsia bench products");
+  verb.run([options] { bench(*options); });
 }
 
 }  // namespace intarsia::cli

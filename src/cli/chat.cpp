@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -129,16 +128,16 @@ void converse(const Arguments& arguments) {
 
 }  // namespace
 
-void add_chat(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("chat", "Talk with a model");
+void add_chat(Command app) {
+  Command verb = app.add("chat", "Talk with a model");
   const auto arguments = std::make_shared<Arguments>();
   arguments->sampling.max_tokens = 512;
-  arguments->model.add(*verb);
-  arguments->sampling.add(*verb);
-  verb->footer(
+  arguments->model.add(verb);
+  arguments->sampling.add(verb);
+  verb.footer(
       "Example:\n  intarsia chat models/SmolLM2-135M-Instruct.Q4_1.gguf\n  echo \"Who are you?\" | intarsia "
       "chat runs/book");
-  verb->callback([arguments] { converse(*arguments); });
+  verb.run([arguments] { converse(*arguments); });
 }
 
 }  // namespace intarsia::cli

@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
-
 namespace intarsia::cli {
 namespace {
 
@@ -25,19 +23,17 @@ std::string plain(const std::string& text) {
   return out;
 }
 
-std::vector<Word> options_of(const CLI::App& app) {
+std::vector<Word> options_of(const Command& command) {
   std::vector<Word> words;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames())
-      words.push_back({"--" + name, plain(option->get_description())});
+  for (const Option& option : command.options()) {
+    for (const std::string& name : option.long_names()) words.push_back({"--" + name, plain(option.help())});
   }
   return words;
 }
 
-std::vector<Word> verbs_of(const CLI::App& app) {
+std::vector<Word> verbs_of(const Command& command) {
   std::vector<Word> words;
-  for (const CLI::App* verb : app.get_subcommands({}))
-    words.push_back({verb->get_name(), plain(verb->get_description())});
+  for (const Command& verb : command.verbs()) words.push_back({verb.name(), plain(verb.help())});
   return words;
 }
 
@@ -47,14 +43,14 @@ std::string joined(const std::vector<Word>& words) {
   return out;
 }
 
-std::string bash(const CLI::App& app) {
+std::string bash(const Command& command) {
   std::string cases;
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    std::vector<Word> words = options_of(*verb);
-    for (const Word& word : verbs_of(*verb)) words.push_back(word);
-    for (const CLI::App* below : verb->get_subcommands({}))
-      for (const Word& word : options_of(*below)) words.push_back(word);
-    cases += fmt::format("    {}) words='{}' ;;\n", verb->get_name(), joined(words));
+  for (const Command& verb : command.verbs()) {
+    std::vector<Word> words = options_of(verb);
+    for (const Word& word : verbs_of(verb)) words.push_back(word);
+    for (const Command& below : verb.verbs())
+      for (const Word& word : options_of(below)) words.push_back(word);
+    cases += fmt::format("    {}) words='{}' ;;\n", verb.name(), joined(words));
   }
   return fmt::format(R"(_intarsia() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} words=
@@ -68,7 +64,7 @@ std::string bash(const CLI::App& app) {
 }}
 complete -o filenames -F _intarsia intarsia
 )",
-                     cases, joined(verbs_of(app)), joined(options_of(app)));
+                     cases, joined(verbs_of(command)), joined(options_of(command)));
 }
 
 std::string zsh_words(const std::vector<Word>& words) {
@@ -81,14 +77,14 @@ std::string zsh_words(const std::vector<Word>& words) {
   return out;
 }
 
-std::string zsh(const CLI::App& app) {
+std::string zsh(const Command& command) {
   std::string cases;
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    std::vector<Word> words = options_of(*verb);
-    for (const Word& word : verbs_of(*verb)) words.push_back(word);
-    for (const CLI::App* below : verb->get_subcommands({}))
-      for (const Word& word : options_of(*below)) words.push_back(word);
-    cases += fmt::format("    {}) choices=({} ) ;;\n", verb->get_name(), zsh_words(words));
+  for (const Command& verb : command.verbs()) {
+    std::vector<Word> words = options_of(verb);
+    for (const Word& word : verbs_of(verb)) words.push_back(word);
+    for (const Command& below : verb.verbs())
+      for (const Word& word : options_of(below)) words.push_back(word);
+    cases += fmt::format("    {}) choices=({} ) ;;\n", verb.name(), zsh_words(words));
   }
   return fmt::format(R"(#compdef intarsia
 _intarsia() {{
@@ -105,24 +101,24 @@ _intarsia() {{
 }}
 compdef _intarsia intarsia
 )",
-                     zsh_words(verbs_of(app)), cases);
+                     zsh_words(verbs_of(command)), cases);
 }
 
-std::string fish(const CLI::App& app) {
+std::string fish(const Command& command) {
   std::string out;
   const auto add = [&](const std::string& condition, const Word& word, bool option) {
     out += fmt::format("complete -c intarsia -n '{}' {} {} -d '{}'\n", condition, option ? "-l" : "-f -a",
                        option ? word.text.substr(2) : word.text, word.help);
   };
-  for (const Word& word : verbs_of(app)) add("__fish_use_subcommand", word, false);
-  for (const Word& word : options_of(app)) add("__fish_use_subcommand", word, true);
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    const std::string condition = "__fish_seen_subcommand_from " + verb->get_name();
-    for (const Word& word : verbs_of(*verb)) add(condition, word, false);
-    for (const Word& word : options_of(*verb)) add(condition, word, true);
-    for (const CLI::App* below : verb->get_subcommands({})) {
-      const std::string inner = condition + "; and __fish_seen_subcommand_from " + below->get_name();
-      for (const Word& word : options_of(*below)) add(inner, word, true);
+  for (const Word& word : verbs_of(command)) add("__fish_use_subcommand", word, false);
+  for (const Word& word : options_of(command)) add("__fish_use_subcommand", word, true);
+  for (const Command& verb : command.verbs()) {
+    const std::string condition = "__fish_seen_subcommand_from " + verb.name();
+    for (const Word& word : verbs_of(verb)) add(condition, word, false);
+    for (const Word& word : options_of(verb)) add(condition, word, true);
+    for (const Command& below : verb.verbs()) {
+      const std::string inner = condition + "; and __fish_seen_subcommand_from " + below.name();
+      for (const Word& word : options_of(below)) add(inner, word, true);
     }
   }
   return out;
@@ -130,9 +126,9 @@ std::string fish(const CLI::App& app) {
 
 }  // namespace
 
-std::string completion_script(const CLI::App& app, const std::string& shell) {
-  if (shell == "bash") return bash(app);
-  return shell == "zsh" ? zsh(app) : fish(app);
+std::string completion_script(const Command& command, const std::string& shell) {
+  if (shell == "bash") return bash(command);
+  return shell == "zsh" ? zsh(command) : fish(command);
 }
 
 }  // namespace intarsia::cli

@@ -2,13 +2,11 @@
 #pragma once
 #include <string>
 
-namespace CLI {
-class App;
-}
+#include "cli/command.h"
 
 namespace intarsia::cli {
 
 // A script for "bash", "zsh" or "fish".
-std::string completion_script(const CLI::App& app, const std::string& shell);
+std::string completion_script(const Command& app, const std::string& shell);
 
 }  // namespace intarsia::cli

@@ -1,7 +1,6 @@
 // intarsia convert: a model in one format to another.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/model_options.h"
@@ -42,17 +41,17 @@ void convert(const Arguments& arguments) {
 
 }  // namespace
 
-void add_convert(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("convert", "Write a model as a Hugging Face directory or a .gguf file");
+void add_convert(Command app) {
+  Command verb = app.add("convert", "Write a model as a Hugging Face directory or a .gguf file");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, model_help)->required();
-  verb->add_option("OUT", arguments->out, "A directory, or a file that ends in .gguf")->required();
-  verb->add_option("--dtype", arguments->dtype,
-                   "Type of weights: f32, f16 or bf16 (default: the stored one, f32 if quantized)")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}));
-  verb->add_option("--tokenizer", arguments->tokenizer, "Tokenizer to use instead of the model's own");
-  verb->footer("Example:\n  intarsia convert runs/book book.gguf --dtype bf16");
-  verb->callback([arguments] { convert(*arguments); });
+  verb.option("IN", arguments->in, model_help).required();
+  verb.option("OUT", arguments->out, "A directory, or a file that ends in .gguf").required();
+  verb.option("--dtype", arguments->dtype,
+              "Type of weights: f32, f16 or bf16 (default: the stored one, f32 if quantized)")
+      .among({"f32", "f16", "bf16"});
+  verb.option("--tokenizer", arguments->tokenizer, "Tokenizer to use instead of the model's own");
+  verb.footer("Example:\n  intarsia convert runs/book book.gguf --dtype bf16");
+  verb.run([arguments] { convert(*arguments); });
 }
 
 }  // namespace intarsia::cli

@@ -5,7 +5,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -63,7 +62,7 @@ void doctor(bool json) {
   const std::string libraries =
       fmt::format("fmt {}.{}.{}, nlohmann-json {}.{}.{}, CLI11 {}, zlib {}", FMT_VERSION / 10000,
                   FMT_VERSION / 100 % 100, FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR,
-                  NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, CLI11_VERSION, zlibVersion());
+                  NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, cli11_version(), zlibVersion());
   const std::pair<std::string, std::string> paths[] = {
       {"products f32", path_of(rung, false)},
       {"products bf16", path_of(rung, true)},
@@ -118,13 +117,12 @@ void doctor(bool json) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app) {
-  CLI::App* verb =
-      app.add_subcommand("doctor", "Show the cpu, the path each kind of work takes, and the measured limits");
+void add_doctor(Command app) {
+  Command verb = app.add("doctor", "Show the cpu, the path each kind of work takes, and the measured limits");
   auto json = std::make_shared<bool>(false);
-  verb->add_flag("--json", *json, "Print JSON");
-  verb->footer("Example:\n  intarsia doctor\n  INTARSIA_ISA=avx2 intarsia doctor");
-  verb->callback([json] { doctor(*json); });
+  verb.flag("--json", *json, "Print JSON");
+  verb.footer("Example:\n  intarsia doctor\n  INTARSIA_ISA=avx2 intarsia doctor");
+  verb.run([json] { doctor(*json); });
 }
 
 }  // namespace intarsia::cli

@@ -2,7 +2,6 @@
 // other programs.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -137,42 +136,41 @@ void logits(const Arguments& arguments) {
 
 }  // namespace
 
-void add_eval(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("eval", "Measure a model: perplexity, broken tokens, logits");
-  verb->require_subcommand(1);
-  verb->footer("Example:\n  intarsia eval perplexity runs/book book.txt");
+void add_eval(Command app) {
+  Command verb = app.add("eval", "Measure a model: perplexity, broken tokens, logits");
+  verb.needs_verb();
+  verb.footer("Example:\n  intarsia eval perplexity runs/book book.txt");
   const auto arguments = std::make_shared<Arguments>();
 
-  CLI::App* measure = verb->add_subcommand(
-      "perplexity", "How well the model predicts a text, in windows that do not overlap");
-  arguments->model.add(*measure);
-  measure->add_option("FILE", arguments->file, "The text")->required();
-  measure->add_option("--context", arguments->context,
-                      "Tokens of a window (default: 512, or the model's context)");
-  measure->add_flag("--json", arguments->json, "Print {\"perplexity\", \"tokens\"}");
-  measure->footer(
+  Command measure =
+      verb.add("perplexity", "How well the model predicts a text, in windows that do not overlap");
+  arguments->model.add(measure);
+  measure.option("FILE", arguments->file, "The text").required();
+  measure.option("--context", arguments->context,
+                 "Tokens of a window (default: 512, or the model's context)");
+  measure.flag("--json", arguments->json, "Print {\"perplexity\", \"tokens\"}");
+  measure.footer(
       "Example:\n  intarsia eval perplexity models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --context 512");
-  measure->callback([arguments] { perplexity(*arguments); });
+  measure.run([arguments] { perplexity(*arguments); });
 
-  CLI::App* cuts = verb->add_subcommand(
+  Command cuts = verb.add(
       "healing", "What prompts that end inside a token cost, and how much of it token healing recovers");
-  arguments->model.add(*cuts);
-  cuts->add_option("FILE", arguments->file, "The text")->required();
-  cuts->add_option("--cuts", arguments->healing.cuts, "Places drawn at random")->capture_default_str();
-  cuts->add_option("--bytes", arguments->healing.bytes, "Bytes behind each")->capture_default_str();
-  cuts->add_option("--context", arguments->healing.context, "Bytes before each")->capture_default_str();
-  cuts->add_option("--seed", arguments->healing.seed)->capture_default_str();
-  cuts->add_flag("--json", arguments->json, "Print {\"naive\", \"healed\", \"exact\", \"recovered\"}");
-  cuts->footer(
-      "Example:\n  intarsia eval healing models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --cuts 100");
-  cuts->callback([arguments] { healing(*arguments); });
+  arguments->model.add(cuts);
+  cuts.option("FILE", arguments->file, "The text").required();
+  cuts.option("--cuts", arguments->healing.cuts, "Places drawn at random").show_default();
+  cuts.option("--bytes", arguments->healing.bytes, "Bytes behind each").show_default();
+  cuts.option("--context", arguments->healing.context, "Bytes before each").show_default();
+  cuts.option("--seed", arguments->healing.seed).show_default();
+  cuts.flag("--json", arguments->json, "Print {\"naive\", \"healed\", \"exact\", \"recovered\"}");
+  cuts.footer("Example:\n  intarsia eval healing models/SmolLM2-135M-Instruct.Q4_1.gguf wiki.txt --cuts 100");
+  cuts.run([arguments] { healing(*arguments); });
 
-  CLI::App* dump = verb->add_subcommand("logits", "Write the logits of ids as a NumPy file, f32 [T, V]");
-  arguments->model.add(*dump);
-  dump->add_option("IDS", arguments->ids, "A JSON list of ids")->required();
-  dump->add_option("--out", arguments->out, "The .npy file to write")->required();
-  dump->footer("Example:\n  intarsia eval logits runs/book '[1, 2, 3]' --out logits.npy");
-  dump->callback([arguments] { logits(*arguments); });
+  Command dump = verb.add("logits", "Write the logits of ids as a NumPy file, f32 [T, V]");
+  arguments->model.add(dump);
+  dump.option("IDS", arguments->ids, "A JSON list of ids").required();
+  dump.option("--out", arguments->out, "The .npy file to write").required();
+  dump.footer("Example:\n  intarsia eval logits runs/book '[1, 2, 3]' --out logits.npy");
+  dump.run([arguments] { logits(*arguments); });
 }
 
 }  // namespace intarsia::cli

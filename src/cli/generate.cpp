@@ -1,7 +1,6 @@
 // intarsia generate: a text in, its continuation out.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -49,7 +48,7 @@ Ids question(const Tokenizer& tokenizer, const std::string& prompt) {
 
 void generate(const Arguments& arguments, bool prompt_given) {
   if (prompt_given == !arguments.prompt_file.empty())
-    throw CLI::ValidationError("One prompt is needed: \"TEXT\" or --prompt-file FILE");
+    throw UsageError("One prompt is needed: \"TEXT\" or --prompt-file FILE");
   const std::string prompt = prompt_given ? arguments.prompt : read_file(arguments.prompt_file);
   const auto start = std::chrono::steady_clock::now();
   Generator generator(arguments.model.load());
@@ -84,21 +83,21 @@ void generate(const Arguments& arguments, bool prompt_given) {
 
 }  // namespace
 
-void add_generate(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("generate", "Continue a text");
+void add_generate(Command app) {
+  Command verb = app.add("generate", "Continue a text");
   const auto arguments = std::make_shared<Arguments>();
-  arguments->model.add(*verb);
-  CLI::Option* prompt = verb->add_option("PROMPT", arguments->prompt, "The text to continue; may be empty");
-  verb->add_option("--prompt-file", arguments->prompt_file, "Read the text from a file");
-  verb->add_flag("--chat", arguments->chat,
-                 "The text is a question to an assistant, in the model's chat template");
-  verb->add_flag("--heal", arguments->heal,
-                 "The text may end inside a token: go on with any token that fits its bytes");
-  arguments->sampling.add(*verb);
-  verb->add_flag("--json", arguments->json, "Print text, ids and seconds as JSON");
-  verb->footer(
+  arguments->model.add(verb);
+  Option prompt = verb.option("PROMPT", arguments->prompt, "The text to continue; may be empty");
+  verb.option("--prompt-file", arguments->prompt_file, "Read the text from a file");
+  verb.flag("--chat", arguments->chat,
+            "The text is a question to an assistant, in the model's chat template");
+  verb.flag("--heal", arguments->heal,
+            "The text may end inside a token: go on with any token that fits its bytes");
+  arguments->sampling.add(verb);
+  verb.flag("--json", arguments->json, "Print text, ids and seconds as JSON");
+  verb.footer(
       "Example:\n  intarsia generate runs/book \"In the beginning\" --max-tokens 100 --temperature 0.7");
-  verb->callback([arguments, prompt] { generate(*arguments, !prompt->empty()); });
+  verb.run([arguments, prompt] { generate(*arguments, prompt.given()); });
 }
 
 }  // namespace intarsia::cli

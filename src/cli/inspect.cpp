@@ -1,7 +1,6 @@
 // intarsia inspect: what a model is made of.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -144,14 +143,14 @@ void inspect(const Arguments& arguments) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("inspect", "Show what a model is made of");
+void add_inspect(Command app) {
+  Command verb = app.add("inspect", "Show what a model is made of");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("PATH", arguments->path, model_help)->required();
-  verb->add_option("--tokenizer", arguments->tokenizer, "Tokenizer to use instead of the model's own");
-  verb->add_flag("--json", arguments->json, "Print JSON");
-  verb->footer("Example:\n  intarsia inspect models/SmolLM2-135M-Instruct.Q4_1.gguf");
-  verb->callback([arguments] { inspect(*arguments); });
+  verb.option("PATH", arguments->path, model_help).required();
+  verb.option("--tokenizer", arguments->tokenizer, "Tokenizer to use instead of the model's own");
+  verb.flag("--json", arguments->json, "Print JSON");
+  verb.footer("Example:\n  intarsia inspect models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  verb.run([arguments] { inspect(*arguments); });
 }
 
 }  // namespace intarsia::cli

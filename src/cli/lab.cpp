@@ -1,7 +1,6 @@
 // intarsia lab NAME: a comparison of mechanisms under one budget, and its report.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -206,22 +205,21 @@ void lab(const Arguments& arguments) {
 
 }  // namespace
 
-void add_lab(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand(
+void add_lab(Command app) {
+  Command verb = app.add(
       "lab", "Compare mechanisms under one budget, with a report; without a name, list the comparisons");
   auto arguments = std::make_shared<Arguments>();
-  verb->add_option("name", arguments->name, "A comparison of recipes/lab, or a TOML file")
-      ->type_name("NAME|FILE.toml");
-  verb->add_option("assignments", arguments->assignments,
-                   "Settings of every run, as in training.steps=100 or task.images=500; seeds=5")
-      ->type_name("KEY=VALUE");
-  verb->add_flag("--quick", arguments->quick, "A small form of some seconds");
-  verb->add_flag("--json", arguments->json, "Print the result as JSON");
-  verb->add_option("--out", arguments->out, "Where runs and report are kept (default: runs/lab-NAME)");
-  verb->footer(
+  verb.option("name", arguments->name, "A comparison of recipes/lab, or a TOML file").type("NAME|FILE.toml");
+  verb.option("assignments", arguments->assignments,
+              "Settings of every run, as in training.steps=100 or task.images=500; seeds=5")
+      .type("KEY=VALUE");
+  verb.flag("--quick", arguments->quick, "A small form of some seconds");
+  verb.flag("--json", arguments->json, "Print the result as JSON");
+  verb.option("--out", arguments->out, "Where runs and report are kept (default: runs/lab-NAME)");
+  verb.footer(
       "Examples:\n  intarsia lab\n  intarsia lab adamw --quick\n  intarsia lab adamw seeds=5 --out "
       "runs/adamw");
-  verb->callback([arguments] { lab(*arguments); });
+  verb.run([arguments] { lab(*arguments); });
 }
 
 }  // namespace intarsia::cli

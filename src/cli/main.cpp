@@ -25,28 +25,27 @@ constexpr int wrong_usage = 2;
 constexpr int most_threads = 1024;
 
 // The verb that an unknown word is nearest to, if it is near.
-std::string nearest_verb(const CLI::App& app, const std::string& word) {
+std::string nearest_verb(const Command& command, const std::string& word) {
   std::string best;
   size_t least = 3;
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    const size_t away = edit_distance(word, verb->get_name());
-    if (away >= std::min(least, verb->get_name().size())) continue;
+  for (const Command& verb : command.verbs()) {
+    const std::string name = verb.name();
+    const size_t away = edit_distance(word, name);
+    if (away >= std::min(least, name.size())) continue;
     least = away;
-    best = verb->get_name();
+    best = name;
   }
   return best;
 }
 
-void add_completion(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("completion", "Print a completion script for a shell");
+void add_completion(Command command) {
+  Command verb = command.add("completion", "Print a completion script for a shell");
   auto shell = std::make_shared<std::string>();
-  verb->add_option("SHELL", *shell, "bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  verb->footer(
+  verb.option("SHELL", *shell, "bash, zsh or fish").required().among({"bash", "zsh", "fish"});
+  verb.footer(
       "Example:\n  source <(intarsia completion bash)\n  intarsia completion fish > "
       "~/.config/fish/completions/intarsia.fish");
-  verb->callback([shell, &app] { fmt::print("{}", completion_script(app, *shell)); });
+  verb.run([shell, command] { fmt::print("{}", completion_script(command, *shell)); });
 }
 
 // Options of the command itself may stand behind a verb, too.
@@ -57,14 +56,13 @@ void share_options(CLI::App& app) {
   }
 }
 
-// What CLI11 says, on one line.
-int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+// What is wrong, on one line.
+int report_usage(const CLI::App& app, std::string what) {
   std::string verb;
   for (const CLI::App* used = &app; !used->get_subcommands().empty();) {
     used = used->get_subcommands().front();
     verb += " " + used->get_name();
   }
-  std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
   fmt::print(stderr, "{}\n", error_line(what, "intarsia" + verb + " --help shows an example"));
   return wrong_usage;
@@ -85,7 +83,7 @@ std::string first_word(int argc, char** argv) {
 size_t memory_size(const std::string& text) {
   const std::optional<size_t> bytes = parse_bytes(text);
   if (!bytes || *bytes < 1 << 20)
-    throw CLI::ValidationError("--memory", "\"" + text + "\" is no size of 1M or more, such as 500M or 8G");
+    throw UsageError("--memory: \"" + text + "\" is no size of 1M or more, such as 500M or 8G");
   return *bytes;
 }
 
@@ -110,25 +108,26 @@ int run(int argc, char** argv) {
       "\n"
       "A model is a Hugging Face directory, a run directory, a .gguf file or a llama2.c .bin file.\n"
       "intarsia VERB --help shows a verb's options and an example.");
-  add_train(app);
-  add_generate(app);
-  add_chat(app);
-  add_template(app);
-  add_tokenizer(app);
-  add_eval(app);
-  add_inspect(app);
-  add_convert(app);
-  add_doctor(app);
-  add_bench(app);
-  add_lab(app);
-  add_completion(app);
+  const Command command(&app);
+  add_train(command);
+  add_generate(command);
+  add_chat(command);
+  add_template(command);
+  add_tokenizer(command);
+  add_eval(command);
+  add_inspect(command);
+  add_convert(command);
+  add_doctor(command);
+  add_bench(command);
+  add_lab(command);
+  add_completion(command);
   share_options(app);
 
   const std::string word = first_word(argc, argv);
-  const std::vector<CLI::App*> verbs = app.get_subcommands({});
-  const auto is_word = [&](const CLI::App* verb) { return verb->get_name() == word; };
+  const std::vector<Command> verbs = command.verbs();
+  const auto is_word = [&](const Command& verb) { return verb.name() == word; };
   if (!word.empty() && std::none_of(verbs.begin(), verbs.end(), is_word)) {
-    const std::string near = nearest_verb(app, word);
+    const std::string near = nearest_verb(command, word);
     const std::string hint = near.empty() ? "intarsia --help lists the verbs" : "did you mean " + near + "?";
     fmt::print(stderr, "{}\n", error_line("unknown verb \"" + word + "\"", hint));
     return wrong_usage;
@@ -150,9 +149,9 @@ int run(int argc, char** argv) {
     }
     fmt::print("{}", asked->help(above));
     return done;
-  } catch (const CLI::Success& success) { return app.exit(success); } catch (const CLI::ParseError& error) {
-    return report_usage(app, error);
-  }
+  } catch (const CLI::Success& success) { return app.exit(success); } catch (const UsageError& error) {
+    return report_usage(app, error.what());
+  } catch (const CLI::ParseError& error) { return report_usage(app, error.what()); }
 }
 
 }  // namespace

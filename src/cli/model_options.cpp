@@ -10,12 +10,10 @@
 
 namespace intarsia::cli {
 
-void ModelOptions::add(CLI::App& verb) {
-  verb.add_option("PATH", path, model_help)->required();
-  verb.add_option("--tokenizer", tokenizer, "Tokenizer to use instead of the model's own");
-  verb.add_option("--compute", compute, "Type of activations: f32 or bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+void ModelOptions::add(Command verb) {
+  verb.option("PATH", path, model_help).required();
+  verb.option("--tokenizer", tokenizer, "Tokenizer to use instead of the model's own");
+  verb.option("--compute", compute, "Type of activations: f32 or bf16").among({"f32", "bf16"}).show_default();
 }
 
 Loaded ModelOptions::load() const {
@@ -29,31 +27,26 @@ Loaded ModelOptions::load() const {
   return loaded;
 }
 
-void SamplingOptions::add(CLI::App& verb) {
-  verb.add_option("-n,--max-tokens", max_tokens, "Tokens at most")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  verb.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
-      ->capture_default_str();
-  verb.add_option("--top-k", sampling.top_k, "Choose among the K likeliest; 0: all")->capture_default_str();
-  verb.add_option("--top-p", sampling.top_p, "Choose among the likeliest that sum to P")
-      ->capture_default_str();
-  verb.add_option("--min-p", sampling.min_p, "Leave out tokens less than P times as likely as the likeliest")
-      ->capture_default_str();
-  verb.add_option("--repetition-penalty", sampling.repetition_penalty,
-                  "Above 1: tokens that occurred get less likely")
-      ->capture_default_str();
-  seed = verb.add_option("--seed", sampling.seed,
-                         "Of the random numbers; the same seed gives the same text (default: drawn)");
-  verb.add_option("--stop", stop, "Text that ends the answer; may be given several times")
-      ->allow_extra_args(false);
-  verb.add_flag("--ignore-eos", ignore_eos, "Go on where the model would end");
+void SamplingOptions::add(Command verb) {
+  verb.option("-n,--max-tokens", max_tokens, "Tokens at most").nonnegative().show_default();
+  verb.option("--temperature", sampling.temperature, "0: always the likeliest token").show_default();
+  verb.option("--top-k", sampling.top_k, "Choose among the K likeliest; 0: all").show_default();
+  verb.option("--top-p", sampling.top_p, "Choose among the likeliest that sum to P").show_default();
+  verb.option("--min-p", sampling.min_p, "Leave out tokens less than P times as likely as the likeliest")
+      .show_default();
+  verb.option("--repetition-penalty", sampling.repetition_penalty,
+              "Above 1: tokens that occurred get less likely")
+      .show_default();
+  seed = verb.option("--seed", sampling.seed,
+                     "Of the random numbers; the same seed gives the same text (default: drawn)");
+  verb.option("--stop", stop, "Text that ends the answer; may be given several times").once_each();
+  verb.flag("--ignore-eos", ignore_eos, "Go on where the model would end");
 }
 
 GenerateOptions SamplingOptions::options() const {
   GenerateOptions result;
   result.sampling = sampling;
-  if (seed->empty()) result.sampling.seed = std::random_device()();
+  if (!seed->given()) result.sampling.seed = std::random_device()();
   result.max_tokens = max_tokens;
   result.ignore_stop_ids = ignore_eos;
   result.stop = stop;

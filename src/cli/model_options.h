@@ -1,8 +1,9 @@
 // Options that verbs which run a model share.
 #pragma once
-#include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
+#include "cli/command.h"
 #include "intarsia/generate.h"
 #include "intarsia/model.h"
 
@@ -12,7 +13,7 @@ inline constexpr const char* model_help = "a Hugging Face directory, a run, a .g
 
 struct ModelOptions {
   std::string path, tokenizer, compute = "f32";
-  void add(CLI::App& verb);
+  void add(Command verb);
   // Loads the model, and tells on stderr of tensors that it has no place for.
   Loaded load() const;
 };
@@ -22,8 +23,8 @@ struct SamplingOptions {
   int64_t max_tokens = 256;
   bool ignore_eos = false;
   std::vector<std::string> stop;
-  CLI::Option* seed = nullptr;
-  void add(CLI::App& verb);
+  std::optional<Option> seed;
+  void add(Command verb);
   // A seed that nobody gave is drawn.
   GenerateOptions options() const;
 };

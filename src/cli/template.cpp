@@ -1,7 +1,6 @@
 // intarsia template: what a model's chat template makes of a conversation.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -38,31 +37,29 @@ void render(const Arguments& arguments) {
 
 }  // namespace
 
-void add_template(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("template", "A model's chat template");
-  verb->require_subcommand(1);
-  verb->footer("Example: intarsia template render model --messages talk.json");
-  CLI::App* rendering = verb->add_subcommand("render", "Print the text that a conversation becomes");
+void add_template(Command app) {
+  Command verb = app.add("template", "A model's chat template");
+  verb.needs_verb();
+  verb.footer("Example: intarsia template render model --messages talk.json");
+  Command rendering = verb.add("render", "Print the text that a conversation becomes");
   const auto arguments = std::make_shared<Arguments>();
   rendering
-      ->add_option("PATH", arguments->path,
-                   "A model's directory, a .gguf file, tokenizer_config.json, or a Jinja file")
-      ->required();
+      .option("PATH", arguments->path,
+              "A model's directory, a .gguf file, tokenizer_config.json, or a Jinja file")
+      .required();
   rendering
-      ->add_option("--messages", arguments->messages,
-                   "JSON: [{\"role\": \"user\", \"content\": \"...\"}, ...]")
-      ->required();
-  rendering->add_option("--tools", arguments->tools,
-                        "JSON: an array of the functions that the model may call");
-  rendering->add_option("--variables", arguments->variables,
-                        "JSON: an object of other variables, such as {\"enable_thinking\": false}");
-  rendering->add_flag("--generation-prompt,!--no-generation-prompt", arguments->generation_prompt,
-                      "End where the answer begins (default), or behind the last message");
-  rendering->add_flag("--json", arguments->json,
-                      "Print the text and which of its bytes come from messages as JSON");
-  rendering->footer(
+      .option("--messages", arguments->messages, "JSON: [{\"role\": \"user\", \"content\": \"...\"}, ...]")
+      .required();
+  rendering.option("--tools", arguments->tools, "JSON: an array of the functions that the model may call");
+  rendering.option("--variables", arguments->variables,
+                   "JSON: an object of other variables, such as {\"enable_thinking\": false}");
+  rendering.flag("--generation-prompt,!--no-generation-prompt", arguments->generation_prompt,
+                 "End where the answer begins (default), or behind the last message");
+  rendering.flag("--json", arguments->json,
+                 "Print the text and which of its bytes come from messages as JSON");
+  rendering.footer(
       "Example:\n  intarsia template render models/SmolLM2-135M-Instruct.Q4_1.gguf --messages talk.json");
-  rendering->callback([arguments] { render(*arguments); });
+  rendering.run([arguments] { render(*arguments); });
 }
 
 }  // namespace intarsia::cli

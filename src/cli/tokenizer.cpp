@@ -1,7 +1,6 @@
 // intarsia tokenizer: text to ids, ids to text, and a vocabulary from text.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -171,67 +170,65 @@ constexpr const char* path_help =
 
 }  // namespace
 
-void add_tokenizer(CLI::App& app) {
-  auto* verb = app.add_subcommand("tokenizer", "Text to ids, ids to text, and a vocabulary from text");
-  verb->require_subcommand(1);
-  verb->footer("Example: intarsia tokenizer encode models/SmolLM2-135M-Instruct.Q4_1.gguf \"Hello, world\"");
+void add_tokenizer(Command app) {
+  Command verb = app.add("tokenizer", "Text to ids, ids to text, and a vocabulary from text");
+  verb.needs_verb();
+  verb.footer("Example: intarsia tokenizer encode models/SmolLM2-135M-Instruct.Q4_1.gguf \"Hello, world\"");
   const auto args = std::make_shared<Arguments>();
 
-  auto* encoding = verb->add_subcommand("encode", "Print the ids of a text as a JSON array");
-  encoding->add_option("PATH", args->path, path_help)->required();
-  auto* text = encoding->add_option("TEXT", args->text, "the text");
-  auto* text_lines =
-      encoding->add_option("--lines", args->lines, "encode each line of this file instead, one array a line");
-  text_lines->excludes(text);
-  encoding->add_flag(
-      "--special", args->special,
-      "the text of a special token becomes that token, and those that the file puts around a text "
-      "are added");
-  auto* pieces = encoding->add_flag("--pieces", args->pieces,
-                                    "print the text cut, and a line for each token: bytes, id, piece");
-  encoding->add_flag("--json", args->json, "with --pieces: one JSON array of objects")->needs(pieces);
-  encoding->add_flag("--json-lines", args->json_lines, "each line of the file is a JSON string")
-      ->needs(text_lines);
-  encoding->footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
-  encoding->callback([args, text, text_lines] {
-    if (text->empty() && text_lines->empty()) throw CLI::RequiredError("TEXT");
+  Command encoding = verb.add("encode", "Print the ids of a text as a JSON array");
+  encoding.option("PATH", args->path, path_help).required();
+  Option text = encoding.option("TEXT", args->text, "the text");
+  Option text_lines =
+      encoding.option("--lines", args->lines, "encode each line of this file instead, one array a line");
+  text_lines.excludes(text);
+  encoding.flag("--special", args->special,
+                "the text of a special token becomes that token, and those that the file puts around a text "
+                "are added");
+  Option pieces = encoding.flag("--pieces", args->pieces,
+                                "print the text cut, and a line for each token: bytes, id, piece");
+  encoding.flag("--json", args->json, "with --pieces: one JSON array of objects").needs(pieces);
+  encoding.flag("--json-lines", args->json_lines, "each line of the file is a JSON string").needs(text_lines);
+  encoding.footer("Example: intarsia tokenizer encode run/tokenizer.json \"Hello, world\"");
+  encoding.run([args, text, text_lines] {
+    if (!text.given() && !text_lines.given()) throw UsageError("TEXT is required");
     if (args->pieces) return show_pieces(*args);
     encode(*args);
   });
 
-  auto* decoding = verb->add_subcommand("decode", "Print the text of ids");
-  decoding->add_option("PATH", args->path, path_help)->required();
-  auto* ids = decoding->add_option("IDS", args->text, "a JSON array of ids");
-  auto* id_lines = decoding->add_option("--lines", args->lines, "decode each line of this file instead");
-  id_lines->excludes(ids);
-  decoding->add_flag("--special", args->special, "print special tokens, too");
-  decoding->add_flag("--json-lines", args->json_lines, "print each text as a JSON string")->needs(id_lines);
-  decoding->footer("Example: intarsia tokenizer decode run/tokenizer.json '[1, 2]'");
-  decoding->callback([args, ids, id_lines] {
-    if (ids->empty() && id_lines->empty()) throw CLI::RequiredError("IDS");
+  Command decoding = verb.add("decode", "Print the text of ids");
+  decoding.option("PATH", args->path, path_help).required();
+  Option ids = decoding.option("IDS", args->text, "a JSON array of ids");
+  Option id_lines = decoding.option("--lines", args->lines, "decode each line of this file instead");
+  id_lines.excludes(ids);
+  decoding.flag("--special", args->special, "print special tokens, too");
+  decoding.flag("--json-lines", args->json_lines, "print each text as a JSON string").needs(id_lines);
+  decoding.footer("Example: intarsia tokenizer decode run/tokenizer.json '[1, 2]'");
+  decoding.run([args, ids, id_lines] {
+    if (!ids.given() && !id_lines.given()) throw UsageError("IDS is required");
     args->lines_are_text = false;
     decode(*args);
   });
 
-  auto* comparing = verb->add_subcommand("compare", "Show two tokenizers on one text");
-  comparing->add_option("A", args->path, path_help)->required();
-  comparing->add_option("B", args->other, path_help)->required();
-  comparing->add_option("FILE", args->files, "the text")->required()->expected(1);
-  comparing->add_flag("--html", args->html, "print a page");
-  comparing->footer(
+  Command comparing = verb.add("compare", "Show two tokenizers on one text");
+  comparing.option("A", args->path, path_help).required();
+  comparing.option("B", args->other, path_help).required();
+  comparing.option("FILE", args->files, "the text").required().single();
+  comparing.flag("--html", args->html, "print a page");
+  comparing.footer(
       "Example: intarsia tokenizer compare run/tokenizer.json other.model book.txt --html > compare.html");
-  comparing->callback([args] { compare(*args); });
+  comparing.run([args] { compare(*args); });
 
-  auto* training = verb->add_subcommand("train", "Train a tokenizer on text and save it");
-  training->add_option("FILE", args->files, "text, JSON lines, or directories of them")->required();
-  training->add_option("--vocab", args->vocabulary, "entries, with bytes or characters and special tokens")
-      ->capture_default_str();
-  training->add_option("--kind", args->kind, "bpe, wordpiece, unigram or bytepiece")
-      ->check(CLI::IsMember({"bpe", "wordpiece", "unigram", "bytepiece"}))
-      ->capture_default_str();
-  training->add_option("--out", args->out, "directory to write to")->required();
-  training->footer("Example: intarsia tokenizer train --vocab 4096 book.txt --out tokenizer");
-  training->callback([args] { train(*args); });
+  Command training = verb.add("train", "Train a tokenizer on text and save it");
+  training.option("FILE", args->files, "text, JSON lines, or directories of them").required();
+  training.option("--vocab", args->vocabulary, "entries, with bytes or characters and special tokens")
+      .show_default();
+  training.option("--kind", args->kind, "bpe, wordpiece, unigram or bytepiece")
+      .among({"bpe", "wordpiece", "unigram", "bytepiece"})
+      .show_default();
+  training.option("--out", args->out, "directory to write to").required();
+  training.footer("Example: intarsia tokenizer train --vocab 4096 book.txt --out tokenizer");
+  training.run([args] { train(*args); });
 }
 
 }  // namespace intarsia::cli

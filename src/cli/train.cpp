@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -62,7 +61,7 @@ std::string name_for(const fs::path& path) {
 Recipe recipe_for(const Arguments& arguments, bool minutes_given, Progress& progress) {
   Recipe recipe;
   if (fs::path(arguments.what).extension() == ".toml") {
-    if (minutes_given) throw CLI::ValidationError("--minutes goes with a text; a recipe has training.steps");
+    if (minutes_given) throw UsageError("--minutes goes with a text; a recipe has training.steps");
     recipe = read_recipe(arguments.what);
     for (const std::string& assignment : arguments.assignments) override_recipe(recipe, assignment);
   } else {
@@ -112,10 +111,9 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
   }
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.what.empty())
-    throw CLI::ValidationError(
-        "--resume goes on with a run and its own recipe; it takes no text and no assignment");
+    throw UsageError("--resume goes on with a run and its own recipe; it takes no text and no assignment");
   if (!resuming && arguments.what.empty())
-    throw CLI::RequiredError("A text, a directory, a recipe or --resume RUN");
+    throw UsageError("A text, a directory, a recipe or --resume RUN is required");
 
   Progress progress(stderr);
   TrainCallbacks callbacks;
@@ -143,27 +141,25 @@ void train_verb(const Arguments& arguments, bool minutes_given) {
 
 }  // namespace
 
-void add_train(CLI::App& app) {
-  CLI::App* verb =
-      app.add_subcommand("train", "Train a model on a text, a directory of texts, or by a recipe");
+void add_train(Command app) {
+  Command verb = app.add("train", "Train a model on a text, a directory of texts, or by a recipe");
   auto arguments = std::make_shared<Arguments>();
-  verb->add_option("what", arguments->what, "Text, directory or RECIPE.toml")
-      ->type_name("TEXT|DIR|RECIPE.toml");
-  verb->add_option("assignments", arguments->assignments,
-                   "Recipe keys, as in optimizer.learning_rate=3e-4, data=FILE, init=PATH")
-      ->type_name("KEY=VALUE");
-  CLI::Option* minutes = verb->add_option("--minutes", arguments->minutes, "Time to train, without a recipe")
-                             ->capture_default_str();
-  verb->add_option("--out", arguments->out, "The run directory; runs/NAME if not given");
-  verb->add_option("--resume", arguments->resume, "Go on with a run")->type_name("RUN");
-  verb->add_flag("--keys", arguments->keys, "List the keys of a recipe and stop");
-  verb->add_flag("--json", arguments->json, "Print the result as JSON");
-  verb->footer(
+  verb.option("what", arguments->what, "Text, directory or RECIPE.toml").type("TEXT|DIR|RECIPE.toml");
+  verb.option("assignments", arguments->assignments,
+              "Recipe keys, as in optimizer.learning_rate=3e-4, data=FILE, init=PATH")
+      .type("KEY=VALUE");
+  Option minutes =
+      verb.option("--minutes", arguments->minutes, "Time to train, without a recipe").show_default();
+  verb.option("--out", arguments->out, "The run directory; runs/NAME if not given");
+  verb.option("--resume", arguments->resume, "Go on with a run").type("RUN");
+  verb.flag("--keys", arguments->keys, "List the keys of a recipe and stop");
+  verb.flag("--json", arguments->json, "Print the result as JSON");
+  verb.footer(
       "Examples:\n"
       "  intarsia train book.txt --minutes 5\n"
       "  intarsia train recipes/shakespeare-char.toml data=shakespeare.txt optimizer.learning_rate=5e-4\n"
       "  intarsia train --resume runs/book");
-  verb->callback([arguments, minutes] { train_verb(*arguments, minutes->count() > 0); });
+  verb.run([arguments, minutes] { train_verb(*arguments, minutes.given()); });
 }
 
 }  // namespace intarsia::cli

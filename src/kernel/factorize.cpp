@@ -16,15 +16,16 @@ namespace intarsia::kernel {
 namespace {
 
 // Everything is computed in double, f32 too: each algorithm is compiled once, and this file is the slowest to
-// compile as it is.
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using MatrixF32 = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+// compile as it is. In columns, Eigen's own order: half the code of rows.
+using Matrix = Eigen::MatrixXd;
+template <class T>
+using Rows = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Matrix i of a batch that lies contiguous in f32 or f64.
 Matrix read(const Array& a, int64_t i, int64_t rows, int64_t columns) {
   const int64_t at = i * rows * columns;
-  if (a.dtype() == DType::f64) return Eigen::Map<const Matrix>(a.data<double>() + at, rows, columns);
-  return Eigen::Map<const MatrixF32>(a.data<float>() + at, rows, columns).cast<double>();
+  if (a.dtype() == DType::f64) return Eigen::Map<const Rows<double>>(a.data<double>() + at, rows, columns);
+  return Eigen::Map<const Rows<float>>(a.data<float>() + at, rows, columns).cast<double>();
 }
 // Where matrices are written: the pointer is taken once, before the threads begin.
 class Results {
@@ -33,9 +34,9 @@ class Results {
   void write(int64_t i, const Matrix& m) const {
     const int64_t at = i * m.size();
     if (f64_)
-      Eigen::Map<Matrix>(static_cast<double*>(data_) + at, m.rows(), m.cols()) = m;
+      Eigen::Map<Rows<double>>(static_cast<double*>(data_) + at, m.rows(), m.cols()) = m;
     else
-      Eigen::Map<MatrixF32>(static_cast<float*>(data_) + at, m.rows(), m.cols()) = m.cast<float>();
+      Eigen::Map<Rows<float>>(static_cast<float*>(data_) + at, m.rows(), m.cols()) = m.cast<float>();
   }
 
  private:
