@@ -1,8 +1,8 @@
 # Machine flags of the rungs, and the function that compiles a file once for each. Installed with the library.
 set(INTARSIA_FLAGS_base "")
 set(INTARSIA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
-set(INTARSIA_FLAGS_avx512 ${INTARSIA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
-set(INTARSIA_FLAGS_avx512bf16 ${INTARSIA_FLAGS_avx512} -mavx512vnni -mavx512bf16 -mprfchw)
+set(INTARSIA_FLAGS_avx512 ${INTARSIA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprfchw -mprefer-vector-width=512)
+set(INTARSIA_FLAGS_avx512bf16 ${INTARSIA_FLAGS_avx512} -mavx512vnni -mavx512bf16)
 set(INTARSIA_FLAGS_amx ${INTARSIA_FLAGS_avx512bf16} -mamx-tile -mamx-bf16 -mamx-int8 -DINTARSIA_TILE_ENGINE)
 set(INTARSIA_FLAGS_amx_emulated ${INTARSIA_FLAGS_avx512} -DINTARSIA_TILE_ENGINE)
 # gcc's own AVX-512 header reads variables that it leaves undefined on purpose.

@@ -119,11 +119,11 @@ void multiply_streamed(const Product& p, int threads) {
     return part;
   };
   size_t bytes = 0;
-  for (int i = 0; i < threads; i++) bytes = std::max(bytes, slots.streamed_scratch(p, part_of(i)));
+  for (int i = 0; i < threads; i++) bytes = std::max(bytes, slots.of(p).streamed_scratch(p, part_of(i)));
   Scratch scratch(threads, bytes);
   parallel(threads, [&](int i) {
     const ProductPart part = part_of(i);
-    if (part.row < part.row_end) slots.multiply_streamed(p, part, scratch.part(i));
+    if (part.row < part.row_end) slots.of(p).multiply_streamed(p, part, scratch.part(i));
   });
 }
 
@@ -135,12 +135,12 @@ void multiply_panels(const Product& p, const uint32_t* packed, int threads) {
   whole.row_end = p.m;
   whole.word_end = words;
   whole.panel_distance = words * slots.tile_columns;
-  Scratch scratch(threads, slots.packed_scratch(p, whole));
+  Scratch scratch(threads, slots.of(p).packed_scratch(p, whole));
   parallel(threads, [&](int i) {
     ProductPart part = whole;
     part.panel = panels * i / threads;
     part.panel_end = panels * (i + 1) / threads;
-    slots.multiply_packed(p, part, packed + part.panel * part.panel_distance, scratch.part(i));
+    slots.of(p).multiply_packed(p, part, packed + part.panel * part.panel_distance, scratch.part(i));
   });
 }
 
@@ -187,8 +187,8 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
   };
   // The last pass has fewer words, and then larger blocks of rows.
   const int64_t last_pass = words > 0 ? (words - 1) / pass * pass : 0;
-  Scratch scratch(threads, std::max(slots.packed_scratch(p, part_of(0, 0, 0)),
-                                    slots.packed_scratch(p, part_of(0, last_pass, 0))));
+  Scratch scratch(threads, std::max(slots.of(p).packed_scratch(p, part_of(0, 0, 0)),
+                                    slots.of(p).packed_scratch(p, part_of(0, last_pass, 0))));
   int64_t word = 0;
   do {  // once even if k is 0
     for (int64_t panel = 0; panel < panels; panel += block) {
@@ -198,13 +198,13 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
           const int64_t first = part.panel, count = part.panel_end - first;
           part.panel = first + count * i / threads;
           part.panel_end = first + count * (i + 1) / threads;
-          slots.pack(p, part,
-                     packed + (part.panel - first) * (part.word_end - part.word) * slots.tile_columns);
+          slots.of(p).pack(p, part,
+                           packed + (part.panel - first) * (part.word_end - part.word) * slots.tile_columns);
         });
       parallel(threads, [&](int i) {
         const ProductPart part = part_of(i, word, panel);
         const uint32_t* first = whole ? whole + word * slots.tile_columns : packed;
-        if (part.row < part.row_end) slots.multiply_packed(p, part, first, scratch.part(i));
+        if (part.row < part.row_end) slots.of(p).multiply_packed(p, part, first, scratch.part(i));
       });
     }
     word += pass;

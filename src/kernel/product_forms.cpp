@@ -36,7 +36,7 @@ PackedMatrix pack(const Array& b_given, DType type) {
     part.panel = begin;
     part.panel_end = end;
     part.word_end = words;
-    slots.pack(p, part, to + begin * words * slots.tile_columns);
+    slots.of(p).pack(p, part, to + begin * words * slots.tile_columns);
   });
   return packed;
 }

@@ -60,8 +60,9 @@ struct ProductPart {
   int64_t panel_distance = 0;
 };
 
-struct ProductSlots {
-  int tile_rows = 0, tile_columns = 0;
+// The kernels for one kind of word. A rung fills those of the words that it multiplies in another way than
+// the rung below it; all rungs above avx2 have the same tile.
+struct WordSlots {
   // Packs panels [panel, panel_end) of words [word, word_end) of b into `packed`, 64-byte aligned: panel
   // after panel of (word_end - word) * tile_columns words.
   void (*pack)(const Product&, const ProductPart&, uint32_t* packed) = nullptr;
@@ -73,6 +74,12 @@ struct ProductSlots {
   // Multiplies and packs on the way, a few panels at a time; all of k.
   size_t (*streamed_scratch)(const Product&, const ProductPart&) = nullptr;
   void (*multiply_streamed)(const Product&, const ProductPart&, void* scratch) = nullptr;
+};
+
+struct ProductSlots {
+  int tile_rows = 0, tile_columns = 0;
+  WordSlots words[3];
+  const WordSlots& of(const Product& p) const { return words[static_cast<int>(p.word)]; }
   // Rows [row, row_end) of Product::start; null if sums start with 0.
   void (*int8_start)(const Product&, int64_t row, int64_t row_end, int32_t* start) = nullptr;
   // a, b in f64; c of any float type; all of k.

@@ -14,7 +14,7 @@ constexpr AttentionKernels kernels_of = {
 }  // namespace
 
 void fill_attention(AttentionSlots& slots) {
-  slots.f32 = kernels_of<TypeF32>;
+  if constexpr (INTARSIA_RENEWS_F32) slots.f32 = kernels_of<TypeF32>;
   slots.bf16 = kernels_of<TypeBf16>;
 }
 

@@ -17,19 +17,6 @@ int64_t words_of(int64_t elements) {
   return (elements + Word::elements - 1) / Word::elements;
 }
 
-// f of a value of the product's type of word.
-template <class F>
-auto by_word(const Product& p, F f) {
-  switch (p.word) {
-    case ProductWord::bf16_pair:
-      return f(Bf16Word{});
-    case ProductWord::int8_quad:
-      return f(Int8Word{});
-    default:
-      return f(F32Word{});
-  }
-}
-
 // Elements of k from word `word` on that exist in the next `words` words.
 template <class Word>
 int64_t elements_in(const Product& p, int64_t word, int64_t words) {

@@ -174,17 +174,13 @@ int64_t even_height(int64_t rows, int64_t highest) {
 // ---- with panels packed before: A in blocks that stay in the second-level cache
 
 template <class Word>
-void pack_part(const Product& p, const ProductPart& part, uint32_t* packed) {
+void pack(const Product& p, const ProductPart& part, uint32_t* packed) {
   constexpr int64_t together = 8;  // panels: a source row is read in pieces of some cache lines
   const int64_t words = part.word_end - part.word;
   for (int64_t i = part.panel; i < part.panel_end; i += together) {
     const int64_t panels = smaller(together, part.panel_end - i);
     pack_b<Word>(p, i, panels, part.word, words, packed + (i - part.panel) * words * NR, words * NR, 256);
   }
-}
-
-void pack(const Product& p, const ProductPart& part, uint32_t* packed) {
-  by_word(p, [&]<class Word>(Word) { pack_part<Word>(p, part, packed); });
 }
 
 // Rows of A in a block: at most `most_rows`, and even blocks.
@@ -268,17 +264,15 @@ int64_t packed_scratch_words(const Product& p, int64_t rows, int64_t words) {
   return left_words<Word>(p, smaller(most_rows(words), round_up(rows, MR)), words);
 }
 
+template <class Word>
 size_t packed_scratch(const Product& p, const ProductPart& part) {
-  return by_word(p, [&]<class Word>(Word) {
-    return static_cast<size_t>(
-               packed_scratch_words<Word>(p, part.row_end - part.row, part.word_end - part.word)) *
-           4;
-  });
+  const int64_t words = part.word_end - part.word;
+  return static_cast<size_t>(packed_scratch_words<Word>(p, part.row_end - part.row, words)) * 4;
 }
 
+template <class Word>
 void multiply_packed(const Product& p, const ProductPart& part, const uint32_t* packed, void* scratch) {
-  auto* s = static_cast<uint32_t*>(scratch);
-  by_word(p, [&]<class Word>(Word) { multiply_panels<Word>(p, part, packed, s); });
+  multiply_panels<Word>(p, part, packed, static_cast<uint32_t*>(scratch));
 }
 
 // ---- streamed: a few panels are packed into the cache and multiplied with all rows before the next ones
@@ -374,14 +368,15 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
   }
 }
 
+template <class Word>
 size_t streamed_scratch(const Product& p, const ProductPart& part) {
-  const StreamedScratch s = by_word(p, [&]<class Word>(Word) { return streamed_parts<Word>(p, part); });
+  const StreamedScratch s = streamed_parts<Word>(p, part);
   return static_cast<size_t>(s.left + s.panels + s.sums) * 4;
 }
 
+template <class Word>
 void multiply_streamed(const Product& p, const ProductPart& part, void* scratch) {
-  auto* s = static_cast<uint32_t*>(scratch);
-  by_word(p, [&]<class Word>(Word) { multiply_streamed_words<Word>(p, part, s); });
+  multiply_streamed_words<Word>(p, part, static_cast<uint32_t*>(scratch));
 }
 
 // ---- int8
@@ -465,22 +460,31 @@ void multiply_f64(const Product& p, const ProductPart& part, void* scratch) {
   }
 }
 
+template <class Word>
+void fill_word(WordSlots& slots) {
+  slots.pack = pack<Word>;
+  slots.packed_scratch = packed_scratch<Word>;
+  slots.multiply_packed = multiply_packed<Word>;
+  slots.streamed_scratch = streamed_scratch<Word>;
+  slots.multiply_streamed = multiply_streamed<Word>;
+}
+
 }  // namespace
 
 void fill_product(ProductSlots& slots) {
-  slots.tile_rows = MR;
-  slots.tile_columns = NR;
-  slots.pack = pack;
-  slots.packed_scratch = packed_scratch;
-  slots.multiply_packed = multiply_packed;
-  slots.streamed_scratch = streamed_scratch;
-  slots.multiply_streamed = multiply_streamed;
+  fill_word<Bf16Word>(slots.words[static_cast<int>(ProductWord::bf16_pair)]);
+  fill_word<Int8Word>(slots.words[static_cast<int>(ProductWord::int8_quad)]);
   if (int8_offset) slots.int8_start = int8_start;
-  slots.f64_scratch = f64_scratch;
-  slots.multiply_f64 = multiply_f64;
-  slots.dequantize = dequantize;
-  slots.split_bf16 = split_bf16;
-  slots.quantize_row = quantize_row;
+  if constexpr (INTARSIA_RENEWS_F32) {
+    slots.tile_rows = MR;
+    slots.tile_columns = NR;
+    fill_word<F32Word>(slots.words[static_cast<int>(ProductWord::f32)]);
+    slots.f64_scratch = f64_scratch;
+    slots.multiply_f64 = multiply_f64;
+    slots.dequantize = dequantize;
+    slots.split_bf16 = split_bf16;
+    slots.quantize_row = quantize_row;
+  }
 }
 
 }  // namespace intarsia::kernel::INTARSIA_RUNG

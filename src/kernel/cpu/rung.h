@@ -6,3 +6,10 @@
 #ifndef INTARSIA_RUNG
 #error "compile with -DINTARSIA_RUNG=<name>"
 #endif
+
+// Above avx512 a rung has instructions of its own for bf16 and int8 only; what is f32 it takes from there.
+#if defined(__AVX512BF16__) || defined(INTARSIA_TILE_ENGINE)
+#define INTARSIA_RENEWS_F32 0
+#else
+#define INTARSIA_RENEWS_F32 1
+#endif
