@@ -154,7 +154,8 @@ RopeTable rope_table(std::span<const double> frequencies, int64_t positions, boo
 // if interleaved, else (i, i + pairs). Token t of the batch stands at first + t.
 Tensor rope(const Tensor& x, const RopeTable& table, int64_t first = 0);
 
-// ---- convolution and pooling (op/convolution.cpp, op/pool.cpp): as PyTorch's functions of these names
+// ---- convolution and pooling (op/image/convolution.cpp, op/image/pool.cpp): as PyTorch's functions of these
+// names
 struct Size2 {  // of the two axes of an image
   int64_t height, width;
   Size2(int64_t both) : height(both), width(both) {}
@@ -326,7 +327,7 @@ Unique unique(const Tensor& x);
 // How often 0, 1, 2 ... occur, `least` numbers or more.
 Tensor bincount(const Tensor& ids, int64_t least = 0);
 
-// ---- Fourier transforms (op/fourier.cpp): complex numbers are a trailing axis of 2, any length n
+// ---- Fourier transforms (op/linear/fourier.cpp): complex numbers are a trailing axis of 2, any length n
 // sum_j x_j exp(-2 pi i j k / n); x [..., n, 2].
 Tensor fft(const Tensor& x);
 Tensor ifft(const Tensor& x);  // its inverse, divided by n
@@ -337,8 +338,9 @@ Tensor rfft(const Tensor& x);
 // parts that a real signal cannot have are ignored.
 Tensor irfft(const Tensor& x, int64_t n = 0);
 
-// ---- linear algebra (op/linear_algebra.cpp): matrices are the last two axes; f32 or f64, 16 bits become f32
-// The x of a x = b: a [..., n, n], b [..., n, k], equal batch axes; an Error if a matrix is singular.
+// ---- linear algebra (op/linear/linear_algebra.cpp): matrices are the last two axes; f32 or f64, 16 bits
+// become f32 The x of a x = b: a [..., n, n], b [..., n, k], equal batch axes; an Error if a matrix is
+// singular.
 Tensor solve(const Tensor& a, const Tensor& b);
 // The same where only the upper or the lower triangle of a counts; unit: its diagonal counts as ones.
 Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper, bool unit = false);

@@ -1,8 +1,9 @@
 // The pointwise operations, one line each: name, inputs, formula. Function, value, gradient, every rung,
 // every element type and the tests follow from the line. Constants are written in double: a formula runs in
 // f32 and in f64. Whoever includes this defines POINTWISE(name, (inputs), formula), or POINTWISE1 to 3 by the
-// number of inputs. STEP1 is a function of steps, which has no gradient; BACKWARD2 is no operation but the gradient of
-// one, made from its result y. They count as POINTWISE1 and POINTWISE2 where the includer does not define them.
+// number of inputs. STEP1 is a function of steps, which has no gradient; BACKWARD2 is no operation but the
+// gradient of one, made from its result y. They count as POINTWISE1 and POINTWISE2 where the includer does
+// not define them.
 // clang-format off
 #ifdef POINTWISE
 #define POINTWISE1(NAME, A, ...) POINTWISE(NAME, (auto A), __VA_ARGS__)

@@ -23,7 +23,7 @@
 #include "kernel/kernels.h"
 #include "kernel/measure.h"
 #include "kernel/table.h"
-#include "train/optimizer.h"
+#include "train/optimizer/optimizer.h"
 
 namespace intarsia::cli {
 namespace {

@@ -12,8 +12,8 @@
 #include "core/format.h"
 #include "core/terminal.h"
 #include "intarsia/train.h"
-#include "train/progress.h"
-#include "train/run_directory.h"
+#include "train/report/progress.h"
+#include "train/run/run_directory.h"
 
 namespace intarsia::cli {
 namespace {

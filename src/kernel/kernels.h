@@ -11,7 +11,7 @@
 #include "intarsia/array.h"
 #include "intarsia/pointwise_kernel.h"
 #include "kernel/formula.h"
-#include "kernel/update.h"
+#include "kernel/optimize/update.h"
 
 namespace intarsia::kernel {
 

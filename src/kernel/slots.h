@@ -1,12 +1,12 @@
 // One struct of function pointers for each kind of kernel file; a rung is all of them together.
 #pragma once
-#include "kernel/slots_attention.h"
-#include "kernel/slots_channels.h"
-#include "kernel/slots_convolution.h"
+#include "kernel/attention/slots_attention.h"
+#include "kernel/image/slots_channels.h"
+#include "kernel/image/slots_convolution.h"
+#include "kernel/product/slots_product.h"
+#include "kernel/row/slots_rows.h"
 #include "kernel/slots_measure.h"
 #include "kernel/slots_pointwise.h"
-#include "kernel/slots_product.h"
-#include "kernel/slots_rows.h"
 
 namespace intarsia::kernel {
 

@@ -8,9 +8,9 @@
 #include "intarsia/op.h"
 #include "intarsia/random.h"
 #include "lab/task.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
-#include "train/weights_only.h"
+#include "train/optimizer/optimizer.h"
+#include "train/optimizer/schedule.h"
+#include "train/optimizer/weights_only.h"
 
 namespace intarsia {
 

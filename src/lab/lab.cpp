@@ -10,7 +10,7 @@
 #include "data/file.h"
 #include "data/json.h"
 #include "lab/report.h"
-#include "train/append.h"
+#include "train/run/append.h"
 
 namespace intarsia {
 

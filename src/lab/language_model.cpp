@@ -9,8 +9,8 @@
 #include "lab/task.h"
 #include "train/dataset.h"
 #include "train/loop.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
+#include "train/optimizer/optimizer.h"
+#include "train/optimizer/schedule.h"
 
 namespace intarsia {
 

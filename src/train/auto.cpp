@@ -13,7 +13,7 @@
 #include "intarsia/random.h"
 #include "kernel/table.h"
 #include "train/loop.h"
-#include "train/optimizer.h"
+#include "train/optimizer/optimizer.h"
 
 namespace intarsia {
 

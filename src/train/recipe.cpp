@@ -11,7 +11,7 @@
 #include "core/fail.h"
 #include "core/spelling.h"
 #include "data/file.h"
-#include "train/optimizer.h"
+#include "train/optimizer/optimizer.h"
 #include "train/recompute.h"
 
 namespace intarsia {
@@ -83,7 +83,8 @@ constexpr RecipeField fields[] = {
     {FIELD(training.seed), 0, quintillion, "", "of weights and order of the data"},
     {FIELD(training.compute), 0, 0, "f32 bf16 f16", "type of activations; master weights are f32"},
     {FIELD(training.recompute), 0, 0, "",
-     "activations that are dropped and made again: none, all, sqrt, attention, segments:N, binomial:SLOTS, budget:1.5GB"},
+     "activations that are dropped and made again: none, all, sqrt, attention, segments:N, binomial:SLOTS, "
+     "budget:1.5GB"},
     {FIELD(training.log_every), 1, billion, "", "steps"},
     {FIELD(training.out), 0, 0, "", "the run directory; empty: runs/NAME"},
 

@@ -1,5 +1,5 @@
 // A checkpoint's manifest.json and state.json.
-#include "train/manifest.h"
+#include "train/run/manifest.h"
 
 #include "touch.h"
 

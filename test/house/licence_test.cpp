@@ -59,8 +59,7 @@ TEST(Licences, OfEveryLibraryThatIsLoadedAreInTheTable) {
   if (house::run("command -v dpkg-query ldd").status != 0) GTEST_SKIP() << "this is no Debian";
   const fs::path program = INTARSIA_BINARY, library = program.parent_path() / "libintarsia.so";
   const std::map<std::string, Row> known = rows();
-  static const std::regex loaded(R"(=> (/[^ ]+))"),
-      sanitizer("lib(asan|ubsan|tsan)[0-9]*");
+  static const std::regex loaded(R"(=> (/[^ ]+))"), sanitizer("lib(asan|ubsan|tsan)[0-9]*");
   int seen = 0;
   for (const fs::path& file : {program, library}) {
     if (!fs::exists(file)) continue;

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <ctime>
 
-#include "train/log.h"
+#include "train/report/log.h"
 #include "train/small_run.h"
 
 namespace {

@@ -7,7 +7,7 @@
 #include "data/npy.h"
 #include "intarsia/model.h"
 #include "intarsia/op.h"
-#include "train/optimizer.h"
+#include "train/optimizer/optimizer.h"
 
 namespace intarsia {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "data/npy.h"
 #include "intarsia/op.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
-#include "train/weights_only.h"
+#include "train/optimizer/optimizer.h"
+#include "train/optimizer/schedule.h"
+#include "train/optimizer/weights_only.h"
 
 namespace intarsia {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/log.h"
+#include "train/report/log.h"
 
 #include <gtest/gtest.h>
 

@@ -10,9 +10,9 @@
 #include "intarsia/model.h"
 #include "intarsia/op.h"
 #include "small_run.h"
-#include "train/checkpoint.h"
 #include "train/dataset.h"
-#include "train/log.h"
+#include "train/report/log.h"
+#include "train/run/checkpoint.h"
 
 namespace intarsia {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/optimizer.h"
+#include "train/optimizer/optimizer.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include "intarsia/error.h"
 #include "intarsia/op.h"
 #include "intarsia/random.h"
-#include "train/weights_only.h"
+#include "train/optimizer/weights_only.h"
 
 namespace intarsia {
 namespace {

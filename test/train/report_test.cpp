@@ -1,4 +1,4 @@
-#include "train/report.h"
+#include "train/report/report.h"
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@
 #include "data/json.h"
 #include "page/chart.h"
 #include "page/page.h"
-#include "train/summary.h"
+#include "train/report/summary.h"
 
 namespace intarsia {
 namespace {

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "small_run.h"
-#include "train/checkpoint.h"
-#include "train/log.h"
+#include "train/report/log.h"
+#include "train/run/checkpoint.h"
 
 namespace intarsia {
 namespace {

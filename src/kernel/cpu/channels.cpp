@@ -1,5 +1,5 @@
 // Sums and updates over the pixels of one channel: what batch and group normalization are made of.
-#include "kernel/slots_channels.h"
+#include "kernel/image/slots_channels.h"
 
 #include "kernel/cpu/element.h"
 #include "kernel/cpu/rung.h"

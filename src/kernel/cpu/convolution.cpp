@@ -2,7 +2,7 @@
 // is read where it lies in padded planes (slots_convolution.h). Outputs are computed for whole rows of a
 // plane, a few columns wider than the result; the columns between are dropped. Every sum is one accumulator
 // fed in order of k, so its bits depend neither on the tile nor on where an image was cut.
-#include "kernel/slots_convolution.h"
+#include "kernel/image/slots_convolution.h"
 
 #include "kernel/cpu/planes.h"
 #include "kernel/cpu/tap_gradient.h"

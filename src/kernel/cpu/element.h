@@ -1,7 +1,7 @@
 // What the row kernels need to know of an element type.
 #pragma once
 #include "intarsia/elementary.h"
-#include "kernel/slots_rows.h"
+#include "kernel/row/slots_rows.h"
 
 namespace intarsia::kernel {
 namespace {

@@ -1,7 +1,7 @@
 // What happens to finished sums on their way into c.
 #pragma once
 #include "kernel/cpu/tile.h"
-#include "kernel/slots_product.h"
+#include "kernel/product/slots_product.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {

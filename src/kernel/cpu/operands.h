@@ -3,7 +3,7 @@
 #include "kernel/cpu/dequantize.h"
 #include "kernel/cpu/int8.h"
 #include "kernel/cpu/tile.h"
-#include "kernel/slots_product.h"
+#include "kernel/product/slots_product.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {

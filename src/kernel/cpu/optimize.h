@@ -100,7 +100,7 @@ namespace rule {
       __VA_ARGS__                                                                   \
     }                                                                               \
   };
-#include "kernel/update_rules.inl"
+#include "kernel/optimize/update_rules.inl"
 #undef UPDATE
 }  // namespace rule
 

@@ -1,7 +1,7 @@
 // Lays images out in the padded planes that convolutions read (slots_convolution.h).
 #pragma once
 #include "kernel/cpu/tile.h"
-#include "kernel/slots_convolution.h"
+#include "kernel/image/slots_convolution.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {

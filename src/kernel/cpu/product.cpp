@@ -11,7 +11,7 @@
 #if defined(INTARSIA_TILE_ENGINE)
 #include "kernel/cpu/tile_product.h"
 #endif
-#include "kernel/slots_product.h"
+#include "kernel/product/slots_product.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {

@@ -1,6 +1,6 @@
 // The row kernels of one rung: softmax.h, norm.h, convert.h, reduce.h, optimize.h over the element types.
 #include "kernel/cpu/rung.h"
-#include "kernel/slots_rows.h"
+#include "kernel/row/slots_rows.h"
 
 #include "kernel/cpu/convert.h"
 #include "kernel/cpu/norm.h"
@@ -44,7 +44,7 @@ void fill_rows(RowSlots& slots) {
     slot[static_cast<int>(UpdateType::f64)] = update<rule::NAME, double>; \
     slot[static_cast<int>(UpdateType::bf16)] = update<rule::NAME, bf16>;  \
   }
-#include "kernel/update_rules.inl"
+#include "kernel/optimize/update_rules.inl"
 #undef UPDATE
 }
 

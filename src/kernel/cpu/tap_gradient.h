@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "kernel/cpu/tile.h"
-#include "kernel/slots_convolution.h"
+#include "kernel/image/slots_convolution.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {

@@ -1,8 +1,8 @@
 // What attention needs beside the register tile: maxima, an exponential for numbers below zero, a tanh for
 // capped scores, selection by bits; and the two element types.
 #pragma once
+#include "kernel/attention/slots_attention.h"
 #include "kernel/cpu/tile.h"
-#include "kernel/slots_attention.h"
 
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {
