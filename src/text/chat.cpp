@@ -5,7 +5,7 @@
 #include "data/file.h"
 #include "data/json.h"
 #include "intarsia/chat_template.h"
-#include "text/template/json.h"
+#include "text/template/builtin/json.h"
 #include "text/template/template.h"
 
 namespace intarsia {

@@ -1,7 +1,7 @@
 // Jinja templates: the bytes are a template, rendered with a conversation that always is the same.
 #include <ctime>
 
-#include "text/template/json.h"
+#include "text/template/builtin/json.h"
 #include "text/template/template.h"
 #include "touch.h"
 

@@ -5,7 +5,7 @@
 #include "core/fail.h"
 #include "data/file.h"
 #include "text/template/python.h"
-#include "text/template/syntax.h"
+#include "text/template/syntax/syntax.h"
 
 namespace intarsia::jinja {
 

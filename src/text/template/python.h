@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "text/template/runtime.h"
-#include "text/template/value.h"
+#include "text/template/value/value.h"
 
 namespace intarsia::jinja {
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "text/template/value.h"
+#include "text/template/value/value.h"
 
 namespace intarsia::jinja {
 

@@ -1,8 +1,8 @@
 #include "text/template/template.h"
 
 #include "core/fail.h"
-#include "text/template/lexer.h"
-#include "text/template/parser.h"
+#include "text/template/syntax/lexer.h"
+#include "text/template/syntax/parser.h"
 
 namespace intarsia::jinja {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "text/template/runtime.h"
-#include "text/template/syntax.h"
+#include "text/template/syntax/syntax.h"
 
 namespace intarsia::jinja {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "text/template/runtime.h"
-#include "text/template/text.h"
+#include "text/template/value/text.h"
 
 namespace intarsia::jinja {
 

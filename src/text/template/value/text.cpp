@@ -1,4 +1,4 @@
-#include "text/template/text.h"
+#include "text/template/value/text.h"
 
 namespace intarsia::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/template/lexer.h"
+#include "text/template/syntax/lexer.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "core/fail.h"
 #include "data/file.h"
-#include "text/template/unicode_text.h"
+#include "text/template/value/unicode_text.h"
 
 namespace intarsia::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/template/unicode_text.h"
+#include "text/template/value/unicode_text.h"
 
 #include <utf8proc.h>
 
@@ -15,7 +15,7 @@ struct FullCase {
   const char *upper, *title;
 };
 constexpr FullCase full_cases[] = {
-#include "text/template/full_case.inl"
+#include "text/template/value/full_case.inl"
 };
 
 const FullCase* full_case(uint32_t code) {

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "text/template/runtime.h"
-#include "text/template/value.h"
+#include "text/template/value/value.h"
 
 namespace intarsia::jinja {
 

@@ -4,11 +4,11 @@
 
 #include "core/fail.h"
 #include "data/file.h"
-#include "text/template/builtins.h"
+#include "text/template/builtin/builtins.h"
+#include "text/template/builtin/tables.h"
 #include "text/template/python.h"
-#include "text/template/tables.h"
-#include "text/template/text_tools.h"
-#include "text/template/unicode_text.h"
+#include "text/template/value/text_tools.h"
+#include "text/template/value/unicode_text.h"
 
 namespace intarsia::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/template/json.h"
+#include "text/template/builtin/json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include "core/fail.h"
 #include "data/json.h"
 #include "text/template/python.h"
-#include "text/template/unicode_text.h"
+#include "text/template/value/unicode_text.h"
 
 namespace intarsia::jinja {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "text/template/runtime.h"
-#include "text/template/value.h"
+#include "text/template/value/value.h"
 
 namespace intarsia::jinja {
 
@@ -16,6 +16,7 @@ struct Builtin {
 
 // Null if there is none of that name.
 const Builtin* find_filter(std::string_view name);
+const Builtin* find_value_filter(std::string_view name);  // of those for numbers and text only
 const Builtin* find_test(std::string_view name);
 const Builtin* find_text_method(std::string_view name);
 const Builtin* find_list_method(std::string_view name);

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "text/template/text.h"
+#include "text/template/value/text.h"
 
 namespace intarsia::jinja {
 

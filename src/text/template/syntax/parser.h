@@ -2,7 +2,7 @@
 #pragma once
 #include <string_view>
 
-#include "text/template/syntax.h"
+#include "text/template/syntax/syntax.h"
 
 namespace intarsia::jinja {
 

@@ -4,9 +4,9 @@
 
 #include "core/fail.h"
 #include "data/file.h"
-#include "text/template/builtins.h"
+#include "text/template/builtin/builtins.h"
+#include "text/template/builtin/tables.h"
 #include "text/template/python.h"
-#include "text/template/tables.h"
 
 namespace intarsia::jinja {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "text/template/builtins.h"
+#include "text/template/builtin/builtins.h"
 
 namespace intarsia::jinja {
 

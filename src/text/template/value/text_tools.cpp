@@ -1,4 +1,4 @@
-#include "text/template/text_tools.h"
+#include "text/template/value/text_tools.h"
 
 #include <algorithm>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/fail.h"
-#include "text/template/unicode_text.h"
+#include "text/template/value/unicode_text.h"
 
 namespace intarsia::jinja {
 

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "text/template/builtins.h"
+#include "text/template/builtin/builtins.h"
 #include "text/template/python.h"
 #include "text/template/runtime.h"
-#include "text/template/value.h"
+#include "text/template/value/value.h"
 
 namespace intarsia::jinja {
 

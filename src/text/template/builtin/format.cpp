@@ -5,8 +5,8 @@
 #include "core/fail.h"
 #include "data/file.h"
 #include "text/template/python.h"
-#include "text/template/text_tools.h"
-#include "text/template/unicode_text.h"
+#include "text/template/value/text_tools.h"
+#include "text/template/value/unicode_text.h"
 
 namespace intarsia::jinja {
 
