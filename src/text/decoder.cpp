@@ -43,10 +43,15 @@ PieceDecoder::Step metaspace_decoding(std::string mark, bool prefixed) {
   };
 }
 
-PieceDecoder::Step wordpiece_decoding(std::string prefix, bool cleanup) {
-  return [prefix, cleanup](std::string piece, bool first) {
-    if (!first) piece = piece.starts_with(prefix) ? piece.substr(prefix.size()) : " " + piece;
-    if (!cleanup) return piece;
+PieceDecoder::Step wordpiece_decoding(std::string prefix) {
+  return [prefix](const std::string& piece, bool first) {
+    if (first) return piece;
+    return piece.starts_with(prefix) ? piece.substr(prefix.size()) : " " + piece;
+  };
+}
+
+PieceDecoder::Step cleanup_decoding() {
+  return [](std::string piece, bool) {
     constexpr std::pair<std::string_view, std::string_view> rules[] = {
         {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
         {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};

@@ -19,7 +19,8 @@ class PieceDecoder {
   std::string end_suffix;    // a token that ends with it ends a word: a space follows, but not at the end
   bool strip_all = false;    // spaces at the start are dropped, however many tokens they are
   bool keeps_added = false;  // added tokens are their own text (their letters are not those of an alphabet)
-  bool prefixed = false;     // the first form lacks a space that the tokenizer puts before a text
+  bool joins_repeated = false;  // one token several times in a row is one (CTC)
+  bool prefixed = false;        // the first form lacks a space that the tokenizer puts before a text
 
  private:
   std::vector<Step> steps_;
@@ -33,7 +34,9 @@ PieceDecoder::Step byte_level_decoding();
 PieceDecoder::Step byte_fallback_decoding();
 PieceDecoder::Step replace_decoding(std::string from, std::string to);
 PieceDecoder::Step metaspace_decoding(std::string mark, bool prefixed);
-PieceDecoder::Step wordpiece_decoding(std::string prefix, bool cleanup);
+PieceDecoder::Step wordpiece_decoding(std::string prefix);
+// Without the spaces before English punctuation and endings.
+PieceDecoder::Step cleanup_decoding();
 PieceDecoder::Step suffix_decoding(std::string suffix);
 // `content` up to so many times at the start and at the end; `whole`: of the text, not of each token.
 PieceDecoder::Step strip_decoding(std::string content, int64_t start, int64_t stop, bool whole);

@@ -169,6 +169,7 @@ std::string_view PipelineTokenizer::bytes(int32_t id, bool special) const {
 
 std::string_view PipelineTokenizer::bytes_after(int32_t previous, int32_t id, bool special) const {
   const std::string_view text = bytes(id, special);
+  if (pipeline_->decoder.joins_repeated && id == previous) return text.substr(0, 0);
   const bool first = previous == text_start || (previous >= 0 && previous == bos);
   return first && !text.empty() ? first_bytes_[id] : text;
 }
@@ -177,9 +178,12 @@ std::string PipelineTokenizer::decode(std::span<const int32_t> ids, bool special
   const PieceDecoder& decoder = pipeline_->decoder;
   std::string text;
   bool first = true, ends_word = false;
+  int32_t previous = text_start;
   for (const int32_t id : ids) {
     check(id);
     if (special_[id] && !special) continue;
+    if (decoder.joins_repeated && id == previous) continue;
+    previous = id;
     const std::string_view bytes = first ? first_bytes_[id] : bytes_[id];
     text += bytes;
     ends_word = !decoder.end_suffix.empty() && vocabulary_.pieces[id].ends_with(decoder.end_suffix);

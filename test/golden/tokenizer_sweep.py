@@ -144,7 +144,7 @@ def compare(name, ours, texts, encode, decode, special):
 
 def trained(folder, text):
     """Tokenizers of Hugging Face's library, trained on the spot."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     lines = text.split("\n")
     special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -179,6 +179,22 @@ def trained(folder, text):
     t.decoder = decoders.BPEDecoder(suffix="</w>")
     t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=3000, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False))
     made["bpe-suffix"] = t
+    for name, splitter in [("scripts", pre_tokenizers.UnicodeScripts()), ("fixed-length", pre_tokenizers.FixedLength(4))]:
+        t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        t.pre_tokenizer, t.decoder = splitter, decoders.WordPiece(cleanup=False)
+        t.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=3000, special_tokens=special, show_progress=False))
+        made[name] = t
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False),
+                                               pre_tokenizers.Digits(), pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")])
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=3000, special_tokens=["<|endoftext|>"], show_progress=False,
+                                                     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    made["falcon"] = t
+    t = Tokenizer(models.BPE(unk_token="<unk>"))
+    t.normalizer, t.decoder = normalizers.Replace(" ", "|"), decoders.CTC()
+    t.train_from_iterator(lines[:2000], trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>", "<pad>"], show_progress=False))
+    made["ctc"] = t
     paths = {}
     for name, tokenizer in made.items():
         (folder / name).mkdir()

@@ -15,11 +15,12 @@ import tempfile
 
 import sentencepiece
 import tiktoken
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from vocabularies import GPT2, TEXTS, corpus
 
-TEXTS = TEXTS + ["The  king's \u2581 Ａ\ufb01ne [MASK] day", "ÀÉ\u0130 \x01control\u200b 中文字 word##s", "a" * 120 + " b"]
+TEXTS = TEXTS + ["The  king's \u2581 Ａ\ufb01ne [MASK] day", "ÀÉ\u0130 \x01control\u200b 中文字 word##s", "a" * 120 + " b",
+                 "  ab1234567² ½日 x345 ー\u0561\u0378'\u0301 ,, б.б", "he<pad><pad>ll<pad>l ."]
 
 
 def hugging_face(text):
@@ -47,6 +48,26 @@ def hugging_face(text):
     t.decoder = decoders.BPEDecoder(suffix="</w>")
     t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False))
     yield "bpe with a suffix", t
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.UnicodeScripts(), decoders.WordPiece(cleanup=False)
+    t.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=150, special_tokens=special, show_progress=False))
+    yield "wordpiece of scripts", t
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.FixedLength(3), decoders.WordPiece()
+    t.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=150, special_tokens=special, show_progress=False))
+    yield "wordpiece of a fixed length", t
+    # As in the files of Falcon: what stands behind ByteLevel sees its alphabet.
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False),
+                                               pre_tokenizers.Digits(), pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")])
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=330, special_tokens=special, show_progress=False,
+                                                     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    yield "bpe with digits behind bytes", t
+    t = Tokenizer(models.BPE(unk_token="<unk>"))
+    t.normalizer, t.decoder = normalizers.Replace(" ", "|"), decoders.CTC()
+    t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=80, special_tokens=["<unk>", "<pad>"], show_progress=False))
+    yield "ctc", t
 
 
 def sentencepieces(text, folder):

@@ -12,17 +12,18 @@ std::string error_with(const Json& changes) {
 TEST(HostileTokenizer, UnknownComponentsAreNamed) {
   expect_contains(error_with({{"normalizer", {{"type", "Uppercase"}}}}),
                   "test.json: normalizer: has the type \"Uppercase\"");
-  expect_contains(error_with({{"pre_tokenizer", {{"type", "UnicodeScripts"}}}}),
-                  "pre_tokenizer: has the type \"UnicodeScripts\"");
+  expect_contains(error_with({{"pre_tokenizer", {{"type", "Scripts"}}}}),
+                  "pre_tokenizer: has the type \"Scripts\"");
   expect_contains(error_with({{"post_processor", {{"type", "Other"}}}}),
                   "post_processor: has the type \"Other\"");
-  expect_contains(error_with({{"decoder", {{"type", "CTC"}}}}), "decoder: has the type \"CTC\"");
+  expect_contains(error_with({{"decoder", {{"type", "CTCx"}}}}), "decoder: has the type \"CTCx\"");
+  expect_contains(error_with({{"decoder", {{"type", "CTC"}, {"pad_token", ""}}}}), "\"pad_token\" is empty");
   expect_contains(error_with({{"model", {{"type", "Trigram"}}}}), "model: has the type \"Trigram\"");
   expect_contains(error_with({{"model", {{"dropout", 1.1}}}}), "dropout");
   const Json nested = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "NFX"}}}}};
   expect_contains(error_with({{"normalizer", nested}}), "normalizer.normalizers[1]: has the type \"NFX\"");
   const Json behind = {{"type", "Sequence"},
-                       {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}};
+                       {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "ByteLevel"}}}}};
   expect_contains(error_with({{"pre_tokenizer", behind}}), "behind ByteLevel");
 }
 

@@ -194,12 +194,16 @@ std::pair<std::string, PreTokenizer::Where> read_metaspace(const Component& at) 
   fail("{}: prepend_scheme {} is not known; known are always, first and never", at.place, quote(scheme));
 }
 
-void read_pre_tokenizer(const Component& at, TextPipeline& out) {
+// `in_alphabet`: a component behind ByteLevel has been read; it sees the words in that alphabet.
+void read_pre_tokenizer(const Component& at, TextPipeline& out, bool& in_alphabet) {
   if (at.json.is_null()) return;
   PreTokenizer& steps = out.pre_tokenizer;
   const std::string type = at.type();
-  // Behind ByteLevel the words are in its alphabet, which patterns of a later component would see.
-  if (out.byte_level) fail("{}: {} behind ByteLevel is not supported", at.place, quote(type));
+  if (out.byte_level && type != "Sequence") {
+    if (type == "ByteLevel") fail("{}: ByteLevel stands behind ByteLevel", at.place);
+    if (!in_alphabet) steps.add_alphabet();
+    in_alphabet = true;
+  }
   if (type == "ByteLevel") {
     if (at.flag("add_prefix_space", true)) steps.add_mark_before(" ", false, PreTokenizer::Where::everywhere);
     if (at.flag("use_regex", true)) steps.add(known_pattern(patterns::gpt2));
@@ -230,13 +234,15 @@ void read_pre_tokenizer(const Component& at, TextPipeline& out) {
     const int64_t length = at.integer("length", 5);
     if (length < 1) fail("{}: length is {}, expected at least 1", at.place, length);
     steps.add(length_splitter(static_cast<size_t>(length)));
+  } else if (type == "UnicodeScripts") {
+    steps.add(script_splitter());
   } else if (type == "Sequence") {
-    at.each("pretokenizers", [&](const Component& part) { read_pre_tokenizer(part, out); });
+    at.each("pretokenizers", [&](const Component& part) { read_pre_tokenizer(part, out, in_alphabet); });
   } else {
     at.unknown(
         type,
         "BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Metaspace, Punctuation, "
-        "Sequence, Split, Whitespace and WhitespaceSplit");
+        "Sequence, Split, UnicodeScripts, Whitespace and WhitespaceSplit");
   }
 }
 
@@ -301,16 +307,31 @@ void read_decoder(const Component& at, PieceDecoder& out, bool& fused) {
     out.prefixed |= where != PreTokenizer::Where::nowhere;
   } else if (type == "WordPiece") {
     const std::string prefix = at.find("prefix") ? at.text("prefix") : "##";
-    out.add(wordpiece_decoding(prefix, at.flag("cleanup", true)));
+    out.add(wordpiece_decoding(prefix));
+    if (at.flag("cleanup", true)) out.add(cleanup_decoding());
   } else if (type == "BPEDecoder") {
     out.end_suffix = at.find("suffix") ? at.text("suffix") : "</w>";
     if (out.end_suffix.empty()) fail("{}: \"suffix\" is empty", at.place);
     out.add(suffix_decoding(out.end_suffix));
+  } else if (type == "CTC") {
+    const bool cleanup = at.flag("cleanup", true);
+    const auto named = [&](const char* key, const char* otherwise) {
+      const std::string text = at.find(key) ? at.text(key) : otherwise;
+      if (text.empty()) fail("{}: \"{}\" is empty", at.place, key);
+      return text;
+    };
+    out.add(replace_decoding(named("pad_token", "<pad>"), ""));
+    if (cleanup) {
+      out.add(cleanup_decoding());
+      out.add(replace_decoding(named("word_delimiter_token", "|"), " "));
+    }
+    out.joins_repeated = true;
   } else if (type == "Sequence") {
     at.each("decoders", [&](const Component& part) { read_decoder(part, out, fused); });
   } else {
     at.unknown(
-        type, "BPEDecoder, ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip and WordPiece");
+        type,
+        "BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, Strip and WordPiece");
   }
 }
 
@@ -325,8 +346,10 @@ TextPipeline read_components(const Components& components, std::string_view name
   };
   parse(components.normalizer, "normalizer",
         [&](const Component& c) { read_normalizer(c, pipeline.normalizer); });
-  parse(components.pre_tokenizer, "pre_tokenizer",
-        [&](const Component& c) { read_pre_tokenizer(c, pipeline); });
+  parse(components.pre_tokenizer, "pre_tokenizer", [&](const Component& c) {
+    bool in_alphabet = false;
+    read_pre_tokenizer(c, pipeline, in_alphabet);
+  });
   parse(components.post_processor, "post_processor",
         [&](const Component& c) { read_post_processor(c, pipeline); });
   parse(components.decoder, "decoder", [&](const Component& c) {

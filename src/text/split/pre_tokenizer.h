@@ -1,6 +1,7 @@
 // Text to words: a chain of steps, each cutting the pieces of the one before.
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "text/normalize/normalizer.h"
 #include "text/split/splitter.h"
+#include "text/unicode/byte_level.h"
 #include "text/unicode/unicode.h"
 
 namespace intarsia {
@@ -17,12 +19,14 @@ class PreTokenizer {
   enum class Where { everywhere, at_text_start, nowhere };
 
   void add(std::shared_ptr<const Splitter> splitter) {
-    steps_.push_back({std::move(splitter), {}, false, Where::nowhere});
+    steps_.push_back({Kind::split, std::move(splitter), {}, false, Where::nowhere});
   }
   // Pieces that do not start with `mark` get one, `where` it says so. `replace`: spaces become marks before.
   void add_mark_before(std::string mark, bool replace, Where where) {
-    steps_.push_back({nullptr, std::move(mark), replace, where});
+    steps_.push_back({Kind::mark, nullptr, std::move(mark), replace, where});
   }
+  // The steps behind see each byte as the character that stands for it in the byte-level alphabet.
+  void add_alphabet() { steps_.push_back({Kind::alphabet, nullptr, {}, false, Where::nowhere}); }
   // Whether words depend on whether they start the text.
   bool minds_start() const {
     return std::any_of(steps_.begin(), steps_.end(),
@@ -51,8 +55,10 @@ class PreTokenizer {
   }
 
  private:
+  enum class Kind { split, mark, alphabet };
   struct Step {
-    std::shared_ptr<const Splitter> splitter;  // or else:
+    Kind kind;
+    std::shared_ptr<const Splitter> splitter;
     std::string mark;
     bool replace;
     Where where;
@@ -61,7 +67,14 @@ class PreTokenizer {
   void split(std::string_view text, size_t level, bool at_start, F& word) const {
     if (level == steps_.size()) return word(text);
     const Step& step = steps_[level];
-    if (!step.splitter) {
+    if (step.kind == Kind::alphabet) {
+      // A type of its own ends the chain of types that lambdas in lambdas would make.
+      const std::function<void(std::string_view)> bytes = [&](std::string_view part) {
+        word(*piece_to_bytes(part));
+      };
+      return split(bytes_to_piece(text), level + 1, at_start, bytes);
+    }
+    if (step.kind == Kind::mark) {
       std::string marked = step.replace ? replace_all(text, " ", step.mark) : std::string(text);
       const bool wanted = step.where == Where::everywhere || (step.where == Where::at_text_start && at_start);
       if (wanted && !marked.starts_with(step.mark)) marked.insert(0, step.mark);

@@ -74,6 +74,8 @@ std::shared_ptr<const Splitter> digit_splitter(bool individual);
 std::shared_ptr<const Splitter> character_splitter();
 // Pieces of `count` characters.
 std::shared_ptr<const Splitter> length_splitter(size_t count);
+// Pieces of one script each: `tokenizers`' UnicodeScripts.
+std::shared_ptr<const Splitter> script_splitter();
 // Cuts before each `mark` that does not follow another one.
 std::shared_ptr<const Splitter> mark_splitter(std::string mark);
 // Cuts behind each run of newlines.
