@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -99,7 +100,8 @@ class Generator {
   }
   // The logarithm of the probability that the text behind the prompt begins with `bytes`, summed over all
   // tokenizations of them; ways less likely than `negligible` times another are left out. (Phan et al.
-  // 2024, "Exact Byte-Level Probabilities from Tokenized Language Models".)
+  // 2024, "Exact Byte-Level Probabilities from Tokenized Language Models".) What it computes is kept for the
+  // next calls, up to 256 MB, until reset().
   double log_probability(const Ids& prompt, std::string_view bytes, double negligible = 1e-3);
   // What `heal` does to a prompt first: removes the tokens at its end that a longer one could replace, and
   // returns their bytes.
@@ -115,11 +117,14 @@ class Generator {
   Tensor step(std::span<const int32_t> ids);
   const Healer& healer();
   Lookahead lookahead();
+  const std::vector<float>& logits_behind(const Ids& ids);
   std::vector<float> healed(std::span<const float> logits, std::string_view rest);
   Loaded loaded_;
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<const Healer> healer_;  // made when it is needed
   Ids cached_;                            // the ids whose keys and values the cache holds
+  // What log_probability has computed: the searches behind one text meet the same ids again and again.
+  std::map<Ids, std::vector<float>> logits_;
 };
 
 // A conversation. Its messages are rendered by the model's chat template; a model without one continues the

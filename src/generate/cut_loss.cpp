@@ -38,6 +38,7 @@ CutLoss cut_loss(Generator& generator, std::string_view text, size_t cut, size_t
   const Ids prompt = generator.prompt(text.substr(0, cut));
   const std::string_view behind = text.substr(cut, count);
   CutLoss loss;
+  generator.reset();
   Ids ids = prompt;
   const std::string last_words = take_back_words(generator.tokenizer(), ids);
   loss.exact = loss_behind(generator, ids, last_words, behind);

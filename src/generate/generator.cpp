@@ -47,6 +47,7 @@ Ids Generator::prompt(std::string_view text) const {
 void Generator::reset() {
   cache_->rewind(0);
   cached_.clear();
+  logits_.clear();
 }
 
 // Runs the model over ids behind those in the cache; returns the last one's logits.
@@ -125,10 +126,25 @@ double Generator::log_probability(const Ids& prompt, std::string_view bytes, dou
   if (static_cast<int64_t>(prompt.size() + bytes.size()) > model().context())
     fail_hint("shorten them", "generate: {} tokens and {} bytes behind them, the model's context is {}",
               prompt.size(), bytes.size(), model().context());
-  const Tensor logits = read_prompt(prompt, {});
   constexpr int most_steps = 1 << 14;
-  return healer().log_probability(row_of(logits, *loaded_.tokenizer), bytes, lookahead(),
+  Ids ids = prompt;
+  const Lookahead behind = {[&](int32_t id) {
+                              ids.push_back(id);
+                              return logits_behind(ids);
+                            },
+                            [&] { ids.pop_back(); }};
+  return healer().log_probability(std::vector<float>(logits_behind(prompt)), bytes, behind,
                                   {negligible, most_steps});
+}
+
+const std::vector<float>& Generator::logits_behind(const Ids& ids) {
+  const auto known = logits_.find(ids);
+  if (known != logits_.end()) return known->second;
+  constexpr size_t most_bytes = size_t{256} << 20;
+  const Tensor logits = read_prompt(ids, {});
+  const auto row = row_of(logits, *loaded_.tokenizer);
+  if ((logits_.size() + 1) * row.size_bytes() > most_bytes) logits_.clear();
+  return logits_[ids] = {row.begin(), row.end()};
 }
 
 std::string Generator::take_back(Ids& prompt) { return healer().take_back(prompt); }
