@@ -21,6 +21,11 @@ constexpr std::array sources = {
 {{ c | upper | lower | title | capitalize }}{{ c.splitlines() | join('|') | indent(2) }}{{ c.replace('a', 'bc', 3) }}
 {{ c.find('x') }}{{ c.partition(' ') }}{{ c.rsplit(none, 2) }}{{ c.zfill(12) ~ c.center(20) }}{{ '%5s|%r' % (c, c) }}
 {{ '{:>9}{!r}'.format(c, c) }}{{ c | int }}{{ c | float }}{{ c | list | unique | list | length }}{{ c.isdigit() }}{% endfor %})",
+    R"({% for m in messages %}{% set c = m.content | string %}{{ c.startswith(('a', 'b')) }}{{ c.endswith('x', -3) }}{{ c.count('a') ~ c.count('') }}
+{{ c.removeprefix('a').removesuffix('x') }}{{ c.isascii() }}{{ c.istitle() }}{{ c.isupper() }}{{ c.isalnum() }}{{ c.upper().swapcase().title() }}
+{{ '-'.join(c) }}{{ c.rsplit('a', 1) }}{{ c.rpartition(' ') }}{{ c | replace('a', 'bc') | center(30) | safe }}{{ c | first }}{{ c | reverse }}
+{{ c | indent('> ', true) | e }}{{ m.copy() }}{{ messages.index(m) }}{{ messages.count(m) }}{{ messages.copy() | map('string') | join }}
+{{ c is lower }}{{ c in 'abc' }}{{ c < 'b' }}{{ c ~ c }}{{ c.lstrip('ab').rstrip() }}{% endfor %})",
     // Lists and dictionaries.
     R"({{ messages }}{{ messages | tojson(ensure_ascii=true, sort_keys=true) }}{{ messages | map(attribute='content') | list }}
 {{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages[1:] + messages[:1] == messages }}
@@ -29,6 +34,20 @@ constexpr std::array sources = {
     R"({% for x in messages recursive %}[{{ loop.depth }}{{ loop.index }}{% if x is mapping %}{{ loop(x.values()) }}
 {%- elif x is sequence and x is not string %}{{ loop(x) }}{% else %}{{ x }}{% endif %}]{% endfor %})",
     R"({{ messages | sort(attribute='content') }}{{ messages | map(attribute='n') | sum }}{{ messages | map(attribute='n') | max }})",
+    // Numbers.
+    R"({% for m in messages %}{% for v in m.values() %}{% if v is number %}{{ v + 1 }} {{ v - 2.5 }} {{ v * v }} {{ v / 3 }} {{ v % 7 }}
+{{ v is odd }} {{ v is divisibleby(3) }} {{ -v }} {{ v | abs }} {{ v | round(2) }} {{ v | round(-1, 'floor') }} {{ v // 3 }} {{ v < 2 <= v }}
+{{ '%05d|%+.3f|%e|%g|%-9s' % (v, v, v, v, v) }} {{ '{:,}{:>+9.2f}{:e}{:%}'.format(v, v, v, v) }} {{ v ** 2 }} {{ v | int }}
+{{ [1, 2, 3][v % 3] }} {{ range(v % 9) | list }} {{ 'abc' * (v % 4) }} {{ v in [1, 2.5, true] }} {{ messages[v:] }}{% endif %}{% endfor %}{% endfor %})",
+    // What is in a dictionary, by macros and groups.
+    R"({% macro show(x, depth=0) %}{% if depth < 9 and x is mapping %}{% for k, v in x | items %}{{ k }}:{{ show(v, depth + 1) }};{% endfor %}
+{%- elif depth < 9 and x is sequence and x is not string %}{% for v in x %}{{ show(v, depth=depth + 1) }}{% if not loop.last %},{% endif %}{% endfor %}
+{%- else %}{{ x | e }}{% endif %}{% endmacro %}{{ show(messages) }}{{ messages | unique(attribute='role') | list }}{{ messages | rejectattr('content') | list | length }}{{ messages | slice(2, 'x') | list }}
+{{ messages | map(attribute='content.0.text', default='') | join('|') }}{{ messages | selectattr('n', 'gt', 1) | map(attribute='n') | sum }}
+{% filter upper %}{{ messages }}{% endfilter %}{{ messages[0].keys() | list | sort }})",
+    R"({% set c = cycler('a', 'b') %}{% set j = joiner('; ') %}{% for m in messages %}{{ j() }}{{ c.next() }}{{ loop.changed(m.role) }}{{ m.get('content', 'x') }}
+{{ m.content | default('none', true) | string | length }}{{ m | tojson }}{{ m.role is in ['user', 'tool'] }}{{ m.content is sameas m.content }}
+{% if loop.previtem is defined and loop.previtem == m %}{{ raise_exception('twice: ' ~ m) }}{% endif %}{% if m.role not in m %}{% break %}{% endif %}{% endfor %})",
 };
 
 }  // namespace

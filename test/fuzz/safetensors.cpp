@@ -1,42 +1,27 @@
 // A file, or an index in a folder that holds one small shard: whichever the bytes look like.
 #include "data/safetensors.h"
 
-#include <unistd.h>
-
+#include "folder.h"
 #include "written.h"
 
 namespace {
 
 using namespace intarsia;
-namespace fs = std::filesystem;
 
-class Folder {
- public:
-  // In memory where the system has such a place: a disk would take most of the time.
-  Folder()
-      : path_((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) /
-              ("intarsia-fuzz-" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-    write_safetensors(path_ / "a",
+NamedArrays from_index(std::string_view index) {
+  static const fuzz::Folder folder;
+  static const bool has_shard = [] {
+    write_safetensors(folder.path() / "a",
                       {{"x", Array::zeros({2}, DType::f32)}, {"y", Array::zeros({3}, DType::u8)}});
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Safetensors read(std::string_view index) const {
-    const fs::path file = path_ / "model.safetensors.index.json";
-    if (FILE* out = std::fopen(file.c_str(), "wb")) {
-      std::fwrite(index.data(), 1, index.size(), out);
-      std::fclose(out);
-    }
-    return read_safetensors(path_);
-  }
-
- private:
-  fs::path path_;
-};
+    return true;
+  }();
+  fuzz::require(has_shard, "no shard");
+  folder.put("model.safetensors.index.json", index);
+  return read_safetensors(folder.path()).tensors;
+}
 
 unsigned use(const std::shared_ptr<const MappedFile>& file) {
-  static const Folder folder;
-  if (file->text().starts_with("{")) return fuzz::touch(folder.read(file->text()).tensors);
+  if (file->text().starts_with("{")) return fuzz::touch(from_index(file->text()));
   const Safetensors found = parse_safetensors(file);
   std::vector<ArraySource> sources;
   for (const auto& [name, array] : found.tensors) sources.emplace_back(name, array);

@@ -45,12 +45,4 @@ inline bool same(const NamedArrays& a, const NamedArrays& b) {
   });
 }
 
-// Runs what may end in an Error.
-template <class F>
-void attempt(F&& f) {
-  try {
-    f();
-  } catch (const Error&) {}
-}
-
 }  // namespace intarsia::fuzz

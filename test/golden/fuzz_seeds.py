@@ -66,7 +66,8 @@ KINDS = "B b H h I i f ? s a Q q d".split()
 
 
 def text(s):
-    return struct.pack("<Q", len(s)) + s.encode()
+    data = s.encode()
+    return struct.pack("<Q", len(data)) + data
 
 
 def value(kind, x):
@@ -250,6 +251,8 @@ for name, recipe in {
 }.items():
     path = "" if name.startswith("assign") or name == "newline" else "data.path = 'book.txt'\n"
     keep("recipe", name, path + recipe)
+for i, choice in enumerate(["all", "segments:3", "binomial:0", "budget:1.5GB", "budget:x", "half"]):
+    keep("recipe", "recompute_%d" % i, "data.path = 'book.txt'\n[training]\nrecompute = '%s'" % choice)
 keep("recipe", "comment_then_assign", "tokenizer.kind=\"characters\"\n")
 
 # ---- BytePiece
@@ -400,3 +403,48 @@ keep("tokenizer", "llama2c_longest", struct.pack("<i", -1) + llama2c)
 keep("tokenizer", "llama2c_length", struct.pack("<i", 3) + llama2c)
 keep("tokenizer", "llama2c_cut", struct.pack("<i", 6) + llama2c[:-1])
 keep("tokenizer", "llama2c_few", struct.pack("<i", 6) + llama2c[:40])
+
+# ---- files beside tokenizer.json
+
+for name, (config, generation) in {
+    "texts": ({"bos_token": "<s>", "eos_token": "b", "add_bos_token": True, "chat_template": "{{ 1 }}"}, {"eos_token_id": 2}),
+    "tokens": ({"bos_token": {"content": "<s>"}, "eos_token": {"content": 1}, "add_bos_token": False}, {"eos_token_id": [0, 2, 2, -1, "a"]}),
+    "templates": ({"chat_template": [{"name": "x", "template": "y"}, {"name": "default", "template": "z"}]}, []),
+    "no_default": ({"eos_token": "none", "chat_template": ["a"]}, {}), "template_number": ({"chat_template": 5}, {"eos_token_id": 1e9}),
+    "flag": ({"add_bos_token": "x"}, {}), "list": ([], {}),
+}.items():
+    keep("tokenizer", "beside_" + name, "+" + json.dumps(config) + "\n" + json.dumps(generation))
+keep("tokenizer", "beside_broken", "+{}\n{")
+
+# ---- Jinja: the expressions whose text is known, several a file, and what goes wrong in ways that those do not
+
+group = []
+groups = 0
+for case in json.loads((pathlib.Path(__file__).parent / "templates/expressions.json").read_text())["cases"]:
+    if case["text"] is None:
+        continue
+    if sum(map(len, group)) + len(case["source"]) > 600:
+        keep("jinja_source", "expressions_%02d" % groups, "\n".join(group))
+        group, groups = [], groups + 1
+    group.append(case["source"])
+keep("jinja_source", "expressions_%02d" % groups, "\n".join(group))
+for i, source in enumerate([
+    "{{ 1e30 | int }}", "{{ '1e3' | int }}{{ 12345 | round(-2) }}{{ 1.5 | round(-400) }}{{ '1_0' | int }}{{ '0x1f' | int(0, 16) }}", "{{ 1.5 | round(1, 'up') }}",
+    "{{ '%d' | format(1, a=2) }}", "{{ s | batch(2) | last }}", "{{ l | select(5) | list }}", "{{ '{:E}{:G}{:%}'.format(f, f, f) }}", "{{ '{:q}'.format(1) }}",
+    "{{ '%#x %*d %.2s' % (n, 5, n, s) }}", "{{ '%*d' % (-1, 2) }}", "{{ '%c' % 'ab' }}", "{{ '{:*^9}{:.2}'.format(s, s) }}", "{{ '{:d}'.format(s) }}", "{{ '{a[0]}'.format(a=s) }}",
+    "{{ cycler(1)() }}", "{{ range(1, 2, 3, 4) }}", "{% raw %}", "{{ s", "{% if", "{{ 012 }}", "{{ '\\N{DASH}' }}", "{{ '\\x4' }}", "{{ '\\ud800' }}", "{{ s.startswith(5) }}",
+    "{{ s.index('q') }}", "{{ l.index(9) }}", "{{ s.encode() }}", "{{ s 'a' }}", "{{ s 1 }}", "{{ s 1.5 }}", "{{ s[1, 2] }}", "{{ range(a=1, 2) }}", "{% macro m(a=1, b) %}{% endmacro %}",
+    "{{ l | map('upper') | string }}", "{{ 9223372036854775807 + 1 }}", "{{ 0 ** -1 }}", "{{ (-1) ** 0.5 }}", "{{ -s }}", "{{ '99999999999999999999' | int }}", "{{ 'inf' | float }}{{ 'nan' | float }}{{ '1e999' | float }}{{ '1e-999' | float }}{{ '1e' | float }}",
+    "{% macro m() %}{% endmacro %}{{ m.name }}{{ m.x }}", "{{ [cycler(1), joiner(), namespace()] }}", "{% set ns = namespace() %}{% set ns._a = 1 %}", "{{ s.strip('\u00e9') }}{{ m | map(attribute=0) | list }}",
+    "{{ " + "(" * 300 + "1" + ")" * 300 + " }}", "{{ s * 99999999 }}", "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(1) }}", "{{ s[:2] < l }}",
+]):
+    keep("jinja_source", "wrong_%02d" % i, source)
+
+# ---- what Jinja templates are given: every template of the target, every kind of conversation
+
+for i in range(9):
+    numbers = [{"role": "user", "content": "b a\r\n<é>", "n": 7}, {"role": "user", "n": -2.5, "x": True}, {"role": "tool", "content": [{"text": "x"}], "n": 0}]
+    keep("jinja_input", "numbers_%d" % i, chr(i) + json.dumps(numbers, ensure_ascii=False))
+    calls = [{"role": "assistant", "content": "<think>x</think>y", "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1, None], "b": "\u2028"}}}]}] * 2
+    keep("jinja_input", "calls_%d" % i, chr(i) + json.dumps(calls))
+    keep("jinja_input", "integer_%d" % i, chr(i) + '[{"role": "user", "content": -5, "n": 2}, {"role": 1, "content": "%d"}]' % (1 << (40 + 3 * i)))
