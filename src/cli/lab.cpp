@@ -100,9 +100,9 @@ nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& s
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
     const TaskSetup& setup = comparison.tasks[t];
-    for (size_t v = 0; v < comparison.variants.size(); v++) {
+    for (size_t v = 0; v < setup.variants.size(); v++) {
       const VariantSummary& variant = summary.tasks[t].variants[v];
-      nlohmann::ordered_json row = {{"task", setup.name}, {"variant", comparison.variants[v].name}};
+      nlohmann::ordered_json row = {{"task", setup.name}, {"variant", setup.variants[v].name}};
       for (size_t m = 0; m < variant.measures.size(); m++) {
         const Statistic& s = variant.measures[m];
         if (s.values.empty()) continue;
@@ -130,15 +130,16 @@ nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& s
 void print_table(const Comparison& comparison, const LabSummary& summary) {
   const Terminal screen = Terminal::of(stdout);
   size_t name_width = 8;
-  for (const Variant& variant : comparison.variants) name_width = std::max(name_width, variant.name.size());
+  for (const TaskSetup& setup : comparison.tasks)
+    for (const Variant& variant : setup.variants) name_width = std::max(name_width, variant.name.size());
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
     const TaskSetup& setup = comparison.tasks[t];
     std::string head = pad_to_width(setup.name, static_cast<int>(name_width));
     for (const Measure& measure : setup.task->measures) head += "  " + pad_to_width(measure.name, 18, true);
     fmt::print("{}\n", screen.dim(head));
-    for (size_t v = 0; v < comparison.variants.size(); v++) {
+    for (size_t v = 0; v < setup.variants.size(); v++) {
       const VariantSummary& variant = summary.tasks[t].variants[v];
-      std::string line = pad_to_width(comparison.variants[v].name, static_cast<int>(name_width));
+      std::string line = pad_to_width(setup.variants[v].name, static_cast<int>(name_width));
       for (size_t m = 0; m < variant.measures.size(); m++) {
         const Statistic& s = variant.measures[m];
         const int decimals = setup.task->measures[m].decimals;

@@ -36,24 +36,28 @@ class Reader {
         c.how.push_back(as_text(line, "how"));
     c.seeds = seeds_of(document, "the file");
     c.common = settings_of(document);
-    for (const toml::node& node : list_of(document, "variant", "the file")) {
-      const toml::table& table = as_table(node, "variant");
-      known_keys(table, {"name", "set"}, "a variant");
-      c.variants.push_back({text_of(table, "name", "a variant"), settings_of(table)});
-    }
     size_t every = 1;
+    std::vector<std::string> without;
     if (const toml::node* node = document.get("quick")) {
       const toml::table& table = as_table(*node, "quick");
-      known_keys(table, {"seeds", "set", "grid"}, "[quick]");
+      known_keys(table, {"seeds", "set", "grid", "without"}, "[quick]");
       if (quick_) {
         if (table.contains("seeds")) c.seeds = seeds_of(table, "[quick]");
         for (const auto& [key, value] : settings_of(table)) c.overrides[key] = value;
         if (table.contains("grid"))
           every = static_cast<size_t>(std::clamp(number_of(*table.get("grid"), "grid"), 1.0, 64.0));
+        if (table.contains("without"))
+          for (const toml::node& left_out : list_of(table, "without", "[quick]"))
+            without.push_back(as_text(left_out, "without"));
       }
     }
-    for (const toml::node& node : list_of(document, "task", "the file"))
-      c.tasks.push_back(task_of(as_table(node, "task"), every));
+    for (const toml::node& node : list_of(document, "task", "the file")) {
+      const toml::table& table = as_table(node, "task");
+      TaskSetup task = task_of(table, every);
+      const bool own = table.contains("variant");
+      task.variants = variants_of(own ? table : document, own ? "a task" : "the file", without);
+      c.tasks.push_back(std::move(task));
+    }
     return c;
   }
 
@@ -75,8 +79,22 @@ class Reader {
     }
   }
 
+  std::vector<Variant> variants_of(const toml::table& from, const char* where,
+                                   const std::vector<std::string>& without) const {
+    std::vector<Variant> variants;
+    for (const toml::node& node : list_of(from, "variant", where)) {
+      const toml::table& table = as_table(node, "variant");
+      known_keys(table, {"name", "set"}, "a variant");
+      Variant variant{text_of(table, "name", "a variant"), settings_of(table)};
+      if (std::find(without.begin(), without.end(), variant.name) == without.end())
+        variants.push_back(std::move(variant));
+    }
+    if (variants.empty()) fail("{}: [quick] leaves no variant of {}", file_, where);
+    return variants;
+  }
+
   TaskSetup task_of(const toml::table& table, size_t every) const {
-    known_keys(table, {"name", "title", "run", "set", "rows", "columns"}, "a task");
+    known_keys(table, {"name", "title", "run", "set", "rows", "columns", "variant"}, "a task");
     TaskSetup task;
     task.name = text_of(table, "name", "a task");
     task.title = table.contains("title") ? text_of(table, "title", "a task") : task.name;
@@ -209,18 +227,18 @@ std::vector<Place> places_of(const Comparison& comparison) {
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
     const TaskSetup& task = comparison.tasks[t];
     const Grid grid = task.grid.value_or(Grid{none, none});
-    if (grid.rows.values.size() * grid.columns.values.size() * comparison.variants.size() *
+    if (grid.rows.values.size() * grid.columns.values.size() * task.variants.size() *
                 comparison.seeds.size() +
             places.size() >
         most_runs)
       fail("{}.toml: asks for more than {} runs", comparison.name, most_runs);
-    for (size_t v = 0; v < comparison.variants.size(); v++)
+    for (size_t v = 0; v < task.variants.size(); v++)
       for (size_t r = 0; r < grid.rows.values.size(); r++)
         for (size_t c = 0; c < grid.columns.values.size(); c++)
           for (const int64_t seed : comparison.seeds) {
             Place place{t, v, r, c, seed, comparison.common};
             for (const auto& [key, value] : task.settings) place.settings[key] = value;
-            for (const auto& [key, value] : comparison.variants[v].settings) place.settings[key] = value;
+            for (const auto& [key, value] : task.variants[v].settings) place.settings[key] = value;
             if (task.grid) {
               place.settings[grid.rows.key] = fmt::format("{}", grid.rows.values[r]);
               place.settings[grid.columns.key] = fmt::format("{}", grid.columns.values[c]);

@@ -13,8 +13,11 @@
 //   set.task.images = 1000
 //   rows = {key = "optimizer.learning_rate", name = "rate", values = [1e-3, 1e-2]}       both or none
 //   columns = {key = "optimizer.weight_decay", name = "decay", values = [0, 0.1]}
+//   [[task.variant]]                           variants of this task, instead of the common ones
+//   name = "three passes"
 //   [quick]                                    seeds, set, and every how many values of a grid are taken
 //   grid = 3
+//   without = ["PyTorch"]                      variants that are left out
 #pragma once
 #include <optional>
 
@@ -37,6 +40,7 @@ struct TaskSetup {
   std::string name, title;
   const Task* task;
   Settings settings;
+  std::vector<Variant> variants;
   std::optional<Grid> grid;
 };
 struct Comparison {
@@ -44,7 +48,6 @@ struct Comparison {
   std::vector<std::string> how;
   std::vector<int64_t> seeds;
   Settings common, overrides;  // overrides win over everything
-  std::vector<Variant> variants;
   std::vector<TaskSetup> tasks;
 };
 

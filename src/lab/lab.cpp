@@ -43,7 +43,7 @@ std::string line_of(const Comparison& comparison, const Place& place, const std:
   const TaskSetup& task = comparison.tasks[place.task];
   Json json = {{"key", key},
                {"task", task.name},
-               {"variant", comparison.variants[place.variant].name},
+               {"variant", comparison.tasks[place.task].variants[place.variant].name},
                {"seed", place.seed}};
   for (const auto& [name, value] : place.settings) json["settings"][name] = value;
   json["seconds"] = outcome.seconds;
@@ -99,7 +99,7 @@ Known read_runs(const std::filesystem::path& path) {
 
 std::string what_of(const Comparison& comparison, const Place& place) {
   const TaskSetup& task = comparison.tasks[place.task];
-  std::string what = fmt::format("{}, {}", task.name, comparison.variants[place.variant].name);
+  std::string what = fmt::format("{}, {}", task.name, task.variants[place.variant].name);
   if (task.grid)
     what += fmt::format(", {}, {}", axis_text(task.grid->rows, place.row),
                         axis_text(task.grid->columns, place.column));

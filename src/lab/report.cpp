@@ -24,7 +24,7 @@ constexpr std::string_view style = R"css(
 .strip line { stroke: var(--rule) }
 .strip circle { fill: var(--s1); opacity: .75 }
 .results tbody th { white-space: nowrap }
-@media (max-width: 40rem) { .results tbody th { grid-column: 1 / -1 } .stack .best, .stack .near { text-align: left } }
+@media (max-width: 40rem) { .results tbody tr { grid-template-columns: 1fr } .results tbody th { grid-column: 1 / -1 } .stack .best, .stack .near { text-align: left } }
 )css";
 
 int colour_of(size_t variant) { return static_cast<int>(variant % 8) + 1; }
@@ -101,7 +101,7 @@ std::string results_html(const Comparison& comparison, const TaskSetup& setup, c
   for (size_t v = 0; v < task.variants.size(); v++) {
     const VariantSummary& variant = task.variants[v];
     html += fmt::format("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">{}</th>",
-                        escape_html(comparison.variants[v].name));
+                        escape_html(setup.variants[v].name));
     for (size_t m = 0; m < extents.size(); m++)
       html += measure_html(kind.measures[m], variant.measures[m], variant.standings[m], extents[m]);
     if (setup.grid) {
@@ -125,7 +125,7 @@ std::string results_html(const Comparison& comparison, const TaskSetup& setup, c
   return html + fmt::format("<p class=\"note\">The strips run from {}.</p>\n", ranges);
 }
 
-std::string heats_html(const Comparison& comparison, const TaskSetup& setup, const TaskSummary& task) {
+std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
   if (!setup.grid) return {};
   const Grid& grid = *setup.grid;
   const Measure& measure = setup.task->measures[0];
@@ -140,7 +140,7 @@ std::string heats_html(const Comparison& comparison, const TaskSetup& setup, con
   for (size_t v = 0; v < task.variants.size(); v++) {
     const VariantSummary& variant = task.variants[v];
     HeatMap map;
-    map.caption = comparison.variants[v].name;
+    map.caption = setup.variants[v].name;
     if (variant.shared >= 0)
       map.caption += fmt::format(": {} for every {} is at most {} above its best",
                                  axis_text(grid.columns, static_cast<size_t>(variant.shared)), grid.rows.name,
@@ -167,7 +167,7 @@ std::string heats_html(const Comparison& comparison, const TaskSetup& setup, con
                     escape_html(grid.rows.name));
 }
 
-std::string profiles_html(const Comparison& comparison, const TaskSetup& setup, const TaskSummary& task) {
+std::string profiles_html(const TaskSetup& setup, const TaskSummary& task) {
   if (!setup.task->profile) return {};
   HeatMap map;
   map.caption = fmt::format("{}: shares in %", setup.task->profile);
@@ -179,7 +179,7 @@ std::string profiles_html(const Comparison& comparison, const TaskSetup& setup, 
     if (profile.labels.empty()) continue;
     if (map.columns.empty()) map.columns = profile.labels;
     if (profile.labels != map.columns) continue;
-    map.rows.push_back(comparison.variants[v].name);
+    map.rows.push_back(setup.variants[v].name);
     map.values.emplace_back();
     for (const double share : profile.values) map.values.back().push_back(100 * share);
     all.insert(all.end(), map.values.back().begin(), map.values.back().end());
@@ -201,7 +201,7 @@ Chart chart_of(const Comparison& comparison, const TaskSetup& setup, const TaskS
     const VariantSummary& variant = task.variants[v];
     if (variant.curve.x.size() < 2) continue;
     ChartLine line;
-    line.name = comparison.variants[v].name.substr(0, 14);
+    line.name = setup.variants[v].name.substr(0, 14);
     line.colour = colour_of(v);
     line.x = variant.curve.x;
     line.y = variant.curve.y;
@@ -215,7 +215,7 @@ Chart chart_of(const Comparison& comparison, const TaskSetup& setup, const TaskS
       if (i >= line.y.size() / 6) later.add(line.y[i]);
     }
     chart.finding += fmt::format("{}{} {}", chart.finding.empty() ? "At the end: " : ", ",
-                                 comparison.variants[v].name, format_fixed(line.y.back(), measure.decimals));
+                                 setup.variants[v].name, format_fixed(line.y.back(), measure.decimals));
     chart.lines.push_back(std::move(line));
   }
   if (!extent.known()) return chart;
@@ -236,22 +236,43 @@ Chart chart_of(const Comparison& comparison, const TaskSetup& setup, const TaskS
 }
 
 std::string cost_html(const Comparison& comparison, const LabSummary& summary) {
+  std::vector<std::string> names;
+  for (const TaskSetup& task : comparison.tasks)
+    for (const Variant& variant : task.variants)
+      if (std::find(names.begin(), names.end(), variant.name) == names.end()) names.push_back(variant.name);
   std::string html =
       "<section><h2 id=\"cost\">Cost</h2>\n<table><caption>Mean of a run, seconds</caption><thead><tr><th "
       "scope=\"col\">variant</th>";
   for (const TaskSetup& task : comparison.tasks)
     html += fmt::format("<th class=\"number\" scope=\"col\">{}<small>s</small></th>", escape_html(task.name));
   html += "</tr></thead><tbody>\n";
-  for (size_t v = 0; v < comparison.variants.size(); v++) {
-    html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(comparison.variants[v].name));
-    for (const TaskSummary& task : summary.tasks) {
-      const Statistic& seconds = task.variants[v].seconds;
-      html += fmt::format("<td class=\"number\">{}</td>",
-                          seconds.values.empty() ? "not measured" : format_fixed(seconds.mean, 2));
+  for (const std::string& name : names) {
+    html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(name));
+    for (size_t t = 0; t < summary.tasks.size(); t++) {
+      const std::vector<Variant>& variants = comparison.tasks[t].variants;
+      std::string seconds;
+      for (size_t v = 0; v < variants.size(); v++) {
+        const Statistic& took = summary.tasks[t].variants[v].seconds;
+        if (variants[v].name != name) continue;
+        seconds = took.values.empty() ? "not measured" : format_fixed(took.mean, 2);
+      }
+      html += fmt::format("<td class=\"number\">{}</td>", seconds);
     }
     html += "</tr>\n";
   }
   return html + "</tbody></table></section>\n";
+}
+
+// "6 × 2" for two tasks of six variants, "4 + 3" for unequal ones.
+std::string variants_text(const Comparison& comparison) {
+  std::vector<size_t> counts;
+  for (const TaskSetup& task : comparison.tasks) counts.push_back(task.variants.size());
+  if (std::equal(counts.begin() + 1, counts.end(), counts.begin()))
+    return counts.size() == 1 ? fmt::format("{}", counts[0])
+                              : fmt::format("{} × {}", counts[0], counts.size());
+  std::string text;
+  for (const size_t count : counts) text += fmt::format("{}{}", text.empty() ? "" : " + ", count);
+  return text;
 }
 
 std::string machine_html(double now) {
@@ -292,10 +313,9 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
     page.state = fmt::format("<span class=\"state warning\">{} of {} runs</span>", summary.done, runs);
   page.body = fmt::format("<h1>{}</h1>\n<p class=\"lead\">{}</p>\n<dl class=\"keys\">\n",
                           escape_html(comparison.question), escape_html(answer(comparison, summary)));
-  page.body += key_html("Compared",
-                        fmt::format("{} × {} × {}", comparison.variants.size(), comparison.tasks.size(),
-                                    comparison.seeds.size()),
-                        "variants, tasks, seeds");
+  page.body +=
+      key_html("Compared", fmt::format("{} × {}", variants_text(comparison), comparison.seeds.size()),
+               comparison.tasks.size() == 1 ? "variants, seeds" : "variants of each task, seeds");
   page.body += key_html("Runs", format_count(static_cast<int64_t>(summary.done)),
                         summary.failed ? fmt::format("{} failed", summary.failed) : "none failed");
   page.body += key_html("Took", with_small_unit(format_duration(summary.seconds)),
@@ -306,7 +326,7 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
     const TaskSetup& setup = comparison.tasks[t];
     const TaskSummary& task = summary.tasks[t];
     page.body += fmt::format("<h2 id=\"{}\">{}</h2>\n", escape_html(setup.name), escape_html(setup.title));
-    page.body += results_html(comparison, setup, task) + heats_html(comparison, setup, task);
+    page.body += results_html(comparison, setup, task) + heats_html(setup, task);
     const Chart chart = chart_of(comparison, setup, task, t);
     if (!chart.lines.empty()) {
       page.body += chart_html(chart, chart.last, room_of(chart, chart.last));
@@ -316,7 +336,7 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
                         comparison.seeds.size());
       charts.push_back(chart);
     }
-    page.body += profiles_html(comparison, setup, task);
+    page.body += profiles_html(setup, task);
   }
   page.body +=
       "<p class=\"note\"><span style=\"color:var(--accent)\">◆</span> best mean, <span "

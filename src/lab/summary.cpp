@@ -154,7 +154,7 @@ LabSummary summarize(const Comparison& comparison, const LabResult& result) {
   for (size_t t = 0; t < all.size(); t++) {
     const auto& grid = comparison.tasks[t].grid;
     const size_t rows = grid ? grid->rows.values.size() : 1, columns = grid ? grid->columns.values.size() : 1;
-    all[t].assign(comparison.variants.size(),
+    all[t].assign(comparison.tasks[t].variants.size(),
                   std::vector<std::vector<Outcomes>>(rows, std::vector<Outcomes>(columns)));
   }
   for (size_t i = 0; i < places.size(); i++) {
@@ -166,8 +166,9 @@ LabSummary summarize(const Comparison& comparison, const LabResult& result) {
     summary.seconds += outcome.seconds;
     if (outcome.failed.empty()) continue;
     summary.failed++;
-    const std::string failure = fmt::format("{}, {}: {}", comparison.tasks[place.task].name,
-                                            comparison.variants[place.variant].name, outcome.failed);
+    const std::string failure =
+        fmt::format("{}, {}: {}", comparison.tasks[place.task].name,
+                    comparison.tasks[place.task].variants[place.variant].name, outcome.failed);
     if (std::find(summary.failures.begin(), summary.failures.end(), failure) == summary.failures.end() &&
         summary.failures.size() < most_failures)
       summary.failures.push_back(failure);
@@ -195,18 +196,18 @@ std::string answer(const Comparison& comparison, const LabSummary& summary) {
     for (size_t v = 0; v < task.variants.size(); v++) {
       const VariantSummary& variant = task.variants[v];
       if (variant.measures[0].values.empty() || &variant == &best) continue;
-      if (variant.standings[0] == Standing::near) near.push_back(comparison.variants[v].name);
+      if (variant.standings[0] == Standing::near) near.push_back(setup.variants[v].name);
       if (!worst || better(measure.better, worst->measures[0].mean, variant.measures[0].mean))
         worst = &variant, worst_at = v;
     }
     text += fmt::format("{}: {} is best, {} {} {}", setup.title,
-                        comparison.variants[static_cast<size_t>(task.best)].name, measure.name,
+                        setup.variants[static_cast<size_t>(task.best)].name, measure.name,
                         format_fixed(best.measures[0].mean, measure.decimals), measure.unit);
     if (setup.grid)
       text += fmt::format(" at {} and {}", axis_text(setup.grid->rows, best.row),
                           axis_text(setup.grid->columns, best.column));
     if (worst && worst->standings[0] != Standing::near)
-      text += fmt::format("; {} is last with {}", comparison.variants[worst_at].name,
+      text += fmt::format("; {} is last with {}", setup.variants[worst_at].name,
                           format_fixed(worst->measures[0].mean, measure.decimals));
     if (!near.empty()) {
       text += "; within the noise: ";

@@ -143,6 +143,72 @@ TEST_F(Lab, SettingsOfACommandLineWinAndWrongOnesAreRefused) {
   EXPECT_THROW(run_lab(comparison, options()), Error);
 }
 
+TEST(Comparison, ATaskMayHaveVariantsOfItsOwnAndTheQuickFormLeavesSomeOut) {
+  const std::string text = R"(
+question = "a"
+seeds = [1]
+[[variant]]
+name = "one"
+[[variant]]
+name = "two"
+[[task]]
+name = "digits"
+[[task]]
+name = "two_scales"
+[[task.variant]]
+name = "three"
+set.optimizer.kind = "sgd"
+[quick]
+without = ["two"]
+)";
+  const auto names = [&](bool quick) {
+    const Comparison comparison = parse_comparison(text, "name", quick);
+    std::string all;
+    for (const Place& place : places_of(comparison))
+      all += comparison.tasks[place.task].variants[place.variant].name + " ";
+    return all;
+  };
+  EXPECT_EQ(names(false), "one two three ");
+  EXPECT_EQ(names(true), "one three ");
+}
+
+// Exact counts: three passes write a score once and read it twice, two passes read it once; keys and values
+// are 2 x 16 numbers for 8 queries.
+TEST(OnlineSoftmax, EachFormMovesWhatItsDerivationSays) {
+  const Task& task = task_named("online_softmax");
+  const double keys_and_values = 2.0 * 16 * 4 / 8;
+  for (const auto& [form, scores] : {std::pair{"three", 12.0}, {"two", 8.0}, {"one", 0.0}}) {
+    const Settings settings = {
+        {"task.form", form}, {"task.longest", "37"}, {"task.queries", "8"}, {"task.width", "16"}};
+    const Outcome outcome = task.run(Cell(settings, 3, {}, {}));
+    EXPECT_EQ(outcome.measures[1], scores) << form;
+    EXPECT_EQ(outcome.measures[0], scores + keys_and_values) << form;
+    EXPECT_GT(outcome.measures[3], 0) << form;
+    EXPECT_LT(outcome.measures[3], 10) << form;  // 1e-6
+  }
+}
+
+TEST(AttentionLengths, TiledMemoryGrowsWithTheLengthAndStoredWithItsSquare) {
+  const auto growth = [](const char* form) {
+    const Settings settings = {{"task.form", form}, {"task.longest", "1024"}, {"task.turns", "1"}};
+    return task_named("attention_memory").run(Cell(settings, 1, {}, {})).measures[1];
+  };
+  EXPECT_GT(growth("stored"), 3.5);
+  EXPECT_LT(growth("tiled"), 2.2);
+}
+
+TEST(AttentionLengths, WithoutPyTorchSayHowToGetIt) {
+  const Settings settings = {{"task.form", "math"},
+                             {"task.python", "/nowhere/python"},
+                             {"task.script", INTARSIA_SOURCE_DIR "/bench/flash_peer.py"}};
+  try {
+    task_named("attention_time").run(Cell(settings, 1, {}, {}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("PyTorch did not answer"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Comparison, MistakesNameTheFileAndTheKey) {
   const auto error_of = [](const std::string& toml) -> std::string {
     try {
