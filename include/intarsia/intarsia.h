@@ -14,6 +14,7 @@
 //            object whose call threw is as usable as before.
 #pragma once
 #include "intarsia/array.h"
+#include "intarsia/autocast.h"
 #include "intarsia/chat_template.h"
 #include "intarsia/data.h"
 #include "intarsia/digits.h"

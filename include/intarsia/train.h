@@ -64,6 +64,7 @@ struct Recipe {
     std::string rounding = "nearest";
     double loss_scale = 65536;
     int64_t growth_interval = 2000;
+    std::string narrow{}, wide{};  // see Autocast
   } precision;
   struct Evaluation {
     int64_t every = 250, batches = 0;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "op/record.h"
+#include "op/policy.h"
 
 namespace intarsia {
 
@@ -107,6 +107,8 @@ kernel::AttentionRule checked_rule(const AttentionOptions& options, const Tensor
 }  // namespace
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  if (const auto type = recast(tag::attention, {&q, &k, &v}))
+    return attention(recast_to(*type, q), recast_to(*type, k), recast_to(*type, v), options);
   require_float("attention", "q", q);
   check_heads(q, k.shape(), v.shape());
   if (k.dim(0) != q.dim(0))

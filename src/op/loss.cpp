@@ -1,11 +1,13 @@
 // Losses. Most are means of pointwise errors or short compositions; cross entropy and CTC have kernels.
 #include <cmath>
 
-#include "op/record.h"
+#include "op/policy.h"
 
 namespace intarsia {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, CrossEntropy options) {
+  if (const auto type = recast(tag::cross_entropy, {&logits}))
+    return cross_entropy(recast_to(*type, logits), targets, options);
   require_float("cross_entropy", "logits", logits);
   require_rank("cross_entropy", "logits", logits, 1);
   const int64_t classes = logits.dim(-1);

@@ -1,9 +1,10 @@
 // Operations on the last axis: softmax, normalization.
-#include "op/record.h"
+#include "op/policy.h"
 
 namespace intarsia {
 
 Tensor softmax(const Tensor& x) {
+  if (const auto type = recast(tag::softmax, {&x})) return softmax(recast_to(*type, x));
   require_float("softmax", "x", x);
   require_rank("softmax", "x", x, 1);
   Array y = kernel::softmax(kernel::contiguous(x.array()));
@@ -13,6 +14,7 @@ Tensor softmax(const Tensor& x) {
 }
 
 Tensor log_softmax(const Tensor& x) {
+  if (const auto type = recast(tag::log_softmax, {&x})) return log_softmax(recast_to(*type, x));
   require_float("log_softmax", "x", x);
   require_rank("log_softmax", "x", x, 1);
   Array y = kernel::log_softmax(kernel::contiguous(x.array()));
@@ -22,6 +24,8 @@ Tensor log_softmax(const Tensor& x) {
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  if (const auto type = recast(tag::rms_norm, {&x, &weight}))
+    return rms_norm(recast_to(*type, x), recast_to(*type, weight), eps);
   require_float("rms_norm", "x", x);
   require_rank("rms_norm", "x", x, 1);
   if (weight) require_last_axis("rms_norm", "weight", weight, "x", x);
@@ -39,6 +43,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  if (const auto type = recast(tag::layer_norm, {&x, &weight, &bias}))
+    return layer_norm(recast_to(*type, x), recast_to(*type, weight), recast_to(*type, bias), eps);
   require_float("layer_norm", "x", x);
   require_rank("layer_norm", "x", x, 1);
   if (weight) require_last_axis("layer_norm", "weight", weight, "x", x);

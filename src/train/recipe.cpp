@@ -11,6 +11,7 @@
 #include "core/fail.h"
 #include "core/spelling.h"
 #include "data/file.h"
+#include "intarsia/autocast.h"
 #include "train/optimizer/optimizer.h"
 #include "train/recompute.h"
 
@@ -92,6 +93,9 @@ constexpr RecipeField fields[] = {
     {FIELD(precision.rounding), 0, 0, "nearest stochastic", "of weights without masters"},
     {FIELD(precision.loss_scale), 0, 0x1p40, "", "of f16, at first; 0: none"},
     {FIELD(precision.growth_interval), 1, billion, "", "good steps, after which the loss scale doubles"},
+    {FIELD(precision.narrow), 0, 0, "",
+     "operations in bf16 with compute f32, as in \"linear matmul attention\""},
+    {FIELD(precision.wide), 0, 0, "", "operations in f32, as in \"softmax cross_entropy rms_norm\""},
 
     {FIELD(evaluation.every), 0, billion, "", "steps; 0: at the end only"},
     {FIELD(evaluation.batches), 0, billion, "",
@@ -383,6 +387,7 @@ void check_recipe(const Recipe& recipe) {
   if (!recipe.precision.masters && recipe.training.compute != "bf16")
     fail("recipe: precision.masters is false with training.compute \"{}\", expected \"bf16\"",
          recipe.training.compute);
+  check_autocast(recipe.precision.narrow, recipe.precision.wide);
   if (!model.init.empty()) return;
   if (model.width % model.heads)
     fail("recipe: model.width is {}, expected a multiple of model.heads, which is {}", model.width,

@@ -61,6 +61,7 @@ const std::map<std::string, std::string> public_headers = {
     {"digits.h", "data"},
     {"pipeline.h", "data"},
     {"tokenizer.h", "text"},
+    {"autocast.h", "op"},
     {"chat_template.h", "text"},
     {"tokenizer_training.h", "text"},
     {"model.h", "model"},

@@ -4,7 +4,7 @@
 
 #include "kernel/formula.h"
 #include "kernel/table.h"
-#include "op/record.h"
+#include "op/policy.h"
 
 namespace intarsia {
 namespace {
@@ -217,6 +217,8 @@ Array int8_product(const Tensor& a, const Tensor& b, const float* row_scales, co
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b, Products form) {
+  if (const auto type = recast(tag::matmul, {&a, &b}))
+    return matmul(recast_to(*type, a), recast_to(*type, b), form);
   require_float("matmul", "a", a);
   require_float("matmul", "b", b);
   require_rank("matmul", "a", a, 2);
@@ -293,12 +295,15 @@ Tensor any_gated_linear(const Tensor& gate, const Tensor& x, const Weight& w, co
 }  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, Activation activation) {
+  if (const auto type = recast(tag::linear, {&x, &w, &bias}))
+    return linear(recast_to(*type, x), recast_to(*type, w), recast_to(*type, bias), activation);
   return any_linear(x, w, bias, activation);
 }
 Tensor linear(const Tensor& x, const PackedWeight& w, const Tensor& bias, Activation activation) {
   return any_linear(x, w, bias, activation);
 }
 Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  if (recast(tag::linear, {&x, &w, &bias})) return residual + linear(x, w, bias);
   return any_linear_add(residual, x, w, bias);
 }
 Tensor linear_add(const Tensor& residual, const Tensor& x, const PackedWeight& w, const Tensor& bias) {
@@ -306,6 +311,8 @@ Tensor linear_add(const Tensor& residual, const Tensor& x, const PackedWeight& w
 }
 Tensor gated_linear(const Tensor& gate, const Tensor& x, const Tensor& w, const Tensor& bias,
                     Activation activation) {
+  if (const auto type = recast(tag::linear, {&x, &w, &bias}))
+    return gated_linear(gate, recast_to(*type, x), recast_to(*type, w), recast_to(*type, bias), activation);
   return any_gated_linear(gate, x, w, bias, activation);
 }
 Tensor gated_linear(const Tensor& gate, const Tensor& x, const PackedWeight& w, const Tensor& bias,
