@@ -158,6 +158,21 @@ def cases():
     c.step = lambda s, scale=scale: s * scale.to(s.dtype)
     yield c
 
+    yield case("long", 2000, 2000, 1, 1, 16)
+
+    # Where probabilities' gradients nearly cancel, or their sum is far from what o and d_o as rounded give.
+    def structured(name, change):
+        c = case(name, 300, 300, 2, 2, 64)
+        c.inputs = [x.to(torch.bfloat16).double() for x in change(*c.inputs)]
+        return c
+
+    yield structured("copies", lambda q, k, v, d_o: [q, q, q, q])
+    yield structured("sharp copies", lambda q, k, v, d_o: [2 * q, q, v, d_o])
+    yield structured("shifted copies", lambda q, k, v, d_o: [q.roll(n, 1) for n in range(4)])
+    yield structured("common part", lambda q, k, v, d_o: [q + 1, k + 2, v + 4, d_o + 2])
+    yield structured("walks", lambda *x: [y.cumsum(1) / 8 for y in x])
+    yield structured("sharp", lambda q, k, v, d_o: [4 * q, 2 * k, v, d_o])
+
 
 def main():
     lines = [__doc__.split("\n")[0], "name; weighted sums in f64; errors of PyTorch in f32; in bf16"]

@@ -294,6 +294,13 @@ void attention_many(const AttentionKernels& kernels, const Preparation& prepared
 
 constexpr int64_t few_rows = 24;
 
+// In how many pieces a head's backward pass is shared among threads, where there are too few heads for them.
+// It must not depend on the number of threads, because each piece sums dK and dV apart.
+int64_t backward_pieces(int64_t heads, int64_t rows) {
+  constexpr int64_t units = 4, rows_worth_it = 384;
+  return std::clamp<int64_t>((units + heads - 1) / heads, 1, std::max<int64_t>(1, rows / rows_worth_it));
+}
+
 }  // namespace
 
 void attention(const Array& q, const AttentionBlocks& kv, const AttentionRule& rule, Array& o, Array* norms) {
@@ -344,41 +351,69 @@ void attention_backward(const Array& q, const Array& k, const Array& v, const Ar
   const int64_t batch = q.dim(0), heads = q.dim(2), kv_heads = k.dim(2), group = heads / kv_heads;
   const int64_t queries = q.dim(1), keys = k.dim(1), distances = queries + keys - 1;
   const Preparation prepared(q, keys, kv_heads, rule, true);
-  void *dq_out = dq.raw_mutable(), *dk_out = dk.raw_mutable(), *dv_out = dv.raw_mutable();
-  Array by_distance = Array::empty({d_bias ? batch * heads * distances : 0});
+  const AttentionHeads any = prepared.heads(0, 0);
+  const int64_t pieces = backward_pieces(batch * kv_heads, group * queries);
+  // Of one piece the sums of dK and dV are finished at once; those of several wait for each other.
+  const int64_t sums_bytes = aligned(kernels.sums_bytes(any)),
+                scratch_bytes = aligned(kernels.backward_scratch(any));
+  Array waiting = bytes(pieces > 1 ? batch * kv_heads * pieces * sums_bytes : 0);
+  void *dq_out = dq.raw_mutable(), *dk_out = dk.raw_mutable(), *dv_out = dv.raw_mutable(),
+       *sums_out = waiting.raw_mutable();
+  Array by_distance = Array::empty({d_bias ? batch * heads * pieces * distances : 0});
   float* by_distance_out = by_distance.mutable_data<float>();
-  share(batch * kv_heads, kernels.backward_scratch(prepared.heads(0, 0)), [&](int64_t unit, void* scratch) {
-    const int64_t b = unit / kv_heads, h = unit % kv_heads, first = h * group;
-    AttentionBackward w{};
-    w.heads = prepared.heads(b, h);
-    w.o = at(o, offset(o, b, first));
-    w.o_time = o.strides()[1], w.o_head = o.strides()[2];
-    w.d_o = at(d_o, offset(d_o, b, first));
-    w.do_time = d_o.strides()[1], w.do_head = d_o.strides()[2];
-    w.k = at(k, offset(k, b, h));
-    w.v = at(v, offset(v, b, h));
-    w.k_time = k.strides()[1], w.v_time = v.strides()[1];
-    w.norms = reinterpret_cast<const AttentionNorm*>(norms.data<double>()) + (b * heads + first) * queries;
-    w.dq = at(dq_out, dq.dtype(), offset(dq, b, first));
-    w.dk = at(dk_out, dk.dtype(), offset(dk, b, h));
-    w.dv = at(dv_out, dv.dtype(), offset(dv, b, h));
-    w.dq_time = dq.strides()[1], w.dq_head = dq.strides()[2];
-    w.dk_time = dk.strides()[1], w.dv_time = dv.strides()[1];
-    w.d_bias = d_bias ? by_distance_out + (b * heads + first) * distances : nullptr;
-    w.scratch = scratch;
-    kernels.backward(w);
-  });
+  const auto keys_of = [&](int64_t head, void* sums, int64_t begin, int64_t end) {
+    const int64_t b = head / kv_heads, h = head % kv_heads;
+    kernels.backward_keys({prepared.heads(b, h), static_cast<float*>(sums), pieces, begin, end,
+                           at(dk_out, dk.dtype(), offset(dk, b, h)), at(dv_out, dv.dtype(), offset(dv, b, h)),
+                           dk.strides()[1], dv.strides()[1]});
+  };
+  share(batch * kv_heads * pieces, scratch_bytes + (pieces > 1 ? 0 : sums_bytes),
+        [&](int64_t unit, void* scratch) {
+          const int64_t head = unit / pieces, b = head / kv_heads, h = head % kv_heads, first = h * group;
+          void* sums =
+              pieces > 1 ? at(sums_out, DType::u8, unit * sums_bytes) : at(scratch, DType::u8, scratch_bytes);
+          AttentionBackward w{};
+          w.heads = prepared.heads(b, h);
+          w.piece = unit % pieces, w.pieces = pieces;
+          w.o = at(o, offset(o, b, first));
+          w.o_time = o.strides()[1], w.o_head = o.strides()[2];
+          w.d_o = at(d_o, offset(d_o, b, first));
+          w.do_time = d_o.strides()[1], w.do_head = d_o.strides()[2];
+          w.k = at(k, offset(k, b, h));
+          w.v = at(v, offset(v, b, h));
+          w.k_time = k.strides()[1], w.v_time = v.strides()[1];
+          w.norms =
+              reinterpret_cast<const AttentionNorm*>(norms.data<double>()) + (b * heads + first) * queries;
+          w.dq = at(dq_out, dq.dtype(), offset(dq, b, first));
+          w.dq_time = dq.strides()[1], w.dq_head = dq.strides()[2];
+          w.d_bias = d_bias ? by_distance_out + unit * group * distances : nullptr;
+          w.sums = static_cast<float*>(sums);
+          w.scratch = scratch;
+          kernels.backward(w);
+          if (pieces == 1) keys_of(head, sums, 0, keys);
+        });
+  if (pieces > 1)
+    parallel_for(batch * kv_heads * keys, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t at_key = begin; at_key < end;) {
+        const int64_t head = at_key / keys, stop = std::min(end, (head + 1) * keys);
+        keys_of(head, at(sums_out, DType::u8, head * pieces * sums_bytes), at_key - head * keys,
+                stop - head * keys);
+        at_key = stop;
+      }
+    });
   if (!d_bias) return;
   fill(*d_bias, 0);
   double* sums = d_bias->mutable_data<double>();
   const int64_t width = d_bias->dim(1), reach = width / 2;
-  for (int64_t b = 0; b < batch; b++)
-    for (int64_t head = 0; head < heads; head++)
+  const float* part = by_distance.data<float>();
+  for (int64_t unit = 0; unit < batch * kv_heads * pieces; unit++)
+    for (int64_t g = 0; g < group; g++, part += distances) {
+      const int64_t head = unit / pieces % kv_heads * group + g;
       for (int64_t e = 0; e < distances; e++) {
         const int64_t column = reach + std::clamp(queries - 1 - e, -reach, reach);
-        sums[(d_bias->dim(0) == 1 ? 0 : head) * width + column] +=
-            by_distance.data<float>()[(b * heads + head) * distances + e];
+        sums[(d_bias->dim(0) == 1 ? 0 : head) * width + column] += part[e];
       }
+    }
 }
 
 }  // namespace intarsia::kernel

@@ -106,17 +106,30 @@ struct AttentionJoin {
   void* scratch;
 };
 
+// A part of the backward pass: of the blocks of queries of all heads of the group those numbered piece,
+// piece + pieces, ... dQ of these is set; what they give to dK and dV are sums of this piece alone.
 struct AttentionBackward {
   AttentionHeads heads;
+  int64_t piece, pieces;
   const void *o, *d_o;  // head g at + g * its head stride
   int64_t o_time, o_head, do_time, do_head;
   const void *k, *v;
   int64_t k_time, v_time;
   const AttentionNorm* norms;  // [group][queries]
-  void *dq, *dk, *dv;
-  int64_t dq_time, dq_head, dk_time, dv_time;
+  void* dq;
+  int64_t dq_time, dq_head;
   float* d_bias;  // [group][queries + keys - 1], laid out as the backward's bias, set; or null
+  float* sums;    // sums_bytes
   void* scratch;
+};
+
+struct AttentionKeySums {
+  AttentionHeads heads;
+  float* sums;  // of all pieces, one behind the other
+  int64_t pieces;
+  int64_t begin, end;  // the keys to finish
+  void *dk, *dv;
+  int64_t dk_time, dv_time;
 };
 
 struct AttentionKernels {  // of one element type
@@ -131,7 +144,9 @@ struct AttentionKernels {  // of one element type
   void (*forward_block)(const AttentionBlock&);
   void (*join)(const AttentionJoin&);
   int64_t (*backward_scratch)(const AttentionHeads&);
+  int64_t (*sums_bytes)(const AttentionHeads&);
   void (*backward)(const AttentionBackward&);
+  void (*backward_keys)(const AttentionKeySums&);
 };
 
 struct AttentionSlots {

@@ -8,8 +8,8 @@ namespace {
 
 template <class T>
 constexpr AttentionKernels kernels_of = {
-    packed_bytes<T>,  pack<T>, forward_scratch<T>,  forward<T>, partial_bytes<T>, block_scratch<T>,
-    forward_block<T>, join<T>, backward_scratch<T>, backward<T>};
+    packed_bytes<T>,  pack<T>, forward_scratch<T>,  forward<T>,    partial_bytes<T>, block_scratch<T>,
+    forward_block<T>, join<T>, backward_scratch<T>, sums_bytes<T>, backward<T>,      backward_keys<T>};
 
 }  // namespace
 

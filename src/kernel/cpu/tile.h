@@ -361,6 +361,15 @@ inline INTARSIA_INLINE Words bf16_pairs(Floats first, Floats second) {
 #endif
 }
 
+// sum + the bf16 pair of each word.
+inline INTARSIA_INLINE Floats plus_pairs(Floats sum, Words pairs) {
+  const Words ones = as_words(all(__builtin_bit_cast(float, 0x3f803f80)));
+  each<Bf16Word::steps>([&](auto s) INTARSIA_INLINE {
+    sum = Bf16Word::add(sum, Bf16Word::factor<s>(pairs), Bf16Word::factor<s>(ones));
+  });
+  return sum;
+}
+
 // W floats as IEEE halves (nearest, ties to even).
 inline void store_f16(uint16_t* p, Floats x) {
 #if defined(__AVX512F__)
