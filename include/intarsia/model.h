@@ -69,6 +69,8 @@ class Model {
   static constexpr int64_t blocks_a_layer = 2;
   // Hidden states [..., D] -> logits [..., V].
   virtual Tensor logits(const Tensor& hidden) const = 0;
+  // The mean cross entropy of targets [...], integers (-100: not counted), after hidden states [..., D].
+  virtual Tensor loss(const Tensor& hidden, const Tensor& targets) const;
   Tensor operator()(const Tensor& ids, Cache* cache = nullptr) const { return logits(hidden(ids, cache)); }
   virtual std::unique_ptr<Cache> make_cache() const = 0;
   virtual int64_t context() const = 0;  // positions the model was made for

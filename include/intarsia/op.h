@@ -115,6 +115,12 @@ struct CrossEntropy {
   double smoothing = 0;
 };
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, CrossEntropy options = {});
+// cross_entropy(soft_cap tanh(l / soft_cap), targets) of the logits l = x w^T, plus z_loss times the mean of
+// (log sum exp)^2 (Chowdhery et al. 2022); x [..., D], w [V, D], soft_cap 0: none. At no time do more than 64
+// MB of logits exist; with 16-bit inputs they are not rounded. Gradients are made on the way, so backward
+// only hands them on.
+Tensor linear_cross_entropy(const Tensor& x, const Tensor& w, const Tensor& targets,
+                            CrossEntropy options = {}, double soft_cap = 0, double z_loss = 0);
 Tensor mse_loss(const Tensor& x, const Tensor& target);
 Tensor mae_loss(const Tensor& x, const Tensor& target);
 // Quadratic up to an error of delta, linear beyond (Huber 1964).

@@ -153,6 +153,11 @@ CrossEntropyRows cross_entropy(const Array& logits, const Array& targets_i64, in
 // d logits = dloss[n] * (softmax - smoothed target), zero rows where ignored
 Array cross_entropy_backward(const Array& logits, const Array& targets_i64, const Array& norms,
                              const Array& dloss, int64_t ignore, double smoothing);
+// cap tanh(x / cap) in place, f32 or f64; and what comes of d, the gradient of the result y.
+void soft_cap(Array& x, double cap);
+void soft_cap_backward(const Array& y, double cap, Array& d);
+// d [N, classes] += amount[n] times the smoothed target of row n, where it is not ignored; amount f64.
+void add_targets(Array& d, const Array& targets_i64, const Array& amount, int64_t ignore, double smoothing);
 struct Normed {
   Array y, mean, rstd;
 };  // mean is empty for rms_norm; f32 (f64) a row

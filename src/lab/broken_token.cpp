@@ -54,7 +54,7 @@ Loaded trained(const Recipe& recipe, double dropout, const Cell& cell, Curve& cu
   for (int64_t step = 0; step < recipe.training.steps; ++step) {
     cell.check();
     const Batch batch = dataset.training(step * recipe.training.batch, recipe.training.batch);
-    const Tensor loss = cross_entropy((*loaded.model)(batch.ids), batch.targets);
+    const Tensor loss = loaded.model->loss(loaded.model->hidden(batch.ids), batch.targets);
     backward(loss * optimizer.loss_scale());
     optimizer.step(learning_rate_at(recipe, step));
     if ((step + 1) % std::max<int64_t>(1, recipe.training.steps / 20) != 0) continue;

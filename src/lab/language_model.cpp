@@ -78,7 +78,7 @@ double validation_loss(const Model& model, const Dataset& dataset, int64_t rows,
   for (int64_t i = 0; i < batches; i++) {
     cell.check();
     const Batch batch = dataset.validation(i * rows, rows);
-    total += cross_entropy(model(batch.ids), batch.targets).item();
+    total += model.loss(model.hidden(batch.ids), batch.targets).item();
   }
   return total / static_cast<double>(batches);
 }
@@ -120,7 +120,7 @@ Outcome run(const Cell& cell) {
   for (int64_t step = 0; step < steps; step++) {
     cell.check();
     const Batch batch = dataset.training(step * rows, rows);
-    const Tensor loss = cross_entropy((*model)(batch.ids), batch.targets);
+    const Tensor loss = model->loss(model->hidden(batch.ids), batch.targets);
     if (!std::isfinite(loss.item())) fail("the loss is {} at step {}", loss.item(), step + 1);
     if (step >= steps - std::max<int64_t>(1, steps / 10)) recent += loss.item(), counted++;
     backward(loss * optimizer.loss_scale());

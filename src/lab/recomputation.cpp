@@ -25,7 +25,7 @@ void clear_gradients(const Model& model) {
 }
 
 Tensor loss_of(const Model& model, const Batch& batch) {
-  return cross_entropy(model(batch.ids), batch.targets);
+  return model.loss(model.hidden(batch.ids), batch.targets);
 }
 
 double seconds_of_step(const Model& model, const Batch& batch) {
@@ -87,8 +87,7 @@ Outcome run(const Cell& cell) {
   };
   reset_peak_memory();
   {
-    const Tensor loss =
-        cross_entropy(model->logits(model->last_norm(run_chain(chain, found.plan))), batch.targets);
+    const Tensor loss = model->loss(model->last_norm(run_chain(chain, found.plan)), batch.targets);
     backward(loss);
   }
   const double peak = mebibytes(memory_use().peak - weights);

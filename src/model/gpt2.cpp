@@ -76,7 +76,7 @@ class Gpt2 final : public Decoder {
             }};
   }
 
-  Tensor logits(const Tensor& hidden) const override { return linear(hidden, lm_head_ ? lm_head_ : wte_); }
+  const Tensor& head() const override { return lm_head_ ? lm_head_ : wte_; }
 
   Tensor last_norm(const Tensor& x) const override { return ln_f_(x); }
 

@@ -103,9 +103,7 @@ class Llama final : public Decoder {
             }};
   }
 
-  Tensor logits(const Tensor& hidden) const override {
-    return linear(hidden, lm_head_ ? lm_head_ : embed_tokens_);
-  }
+  const Tensor& head() const override { return lm_head_ ? lm_head_ : embed_tokens_; }
 
   Tensor last_norm(const Tensor& x) const override { return norm_(x); }
 

@@ -21,6 +21,10 @@ int64_t Model::parameter_count() const {
   return total;
 }
 
+Tensor Model::loss(const Tensor& hidden, const Tensor& targets) const {
+  return cross_entropy(logits(hidden), targets);
+}
+
 Chain Model::layers(const Tensor&, Cache*) const { fail("{}: has no chain of layers", model_type()); }
 
 int64_t Model::first_position(const Tensor& ids, const Cache* cache) const {

@@ -256,7 +256,7 @@ class Run {
       const auto start = Clock::now();
       const Batch batch = dataset_->training(state_.sample, rows);
       const auto read = Clock::now();
-      Tensor loss = cross_entropy((*model_)(batch.ids), batch.targets);
+      Tensor loss = model_->loss(model_->hidden(batch.ids), batch.targets);
       loss_sum += loss.item();
       const double scale = optimizer_->loss_scale() / static_cast<double>(parts);
       if (scale != 1) loss = loss * scale;
@@ -341,7 +341,7 @@ class Run {
       if (cancelled()) return std::nullopt;
       const int64_t first = i * all / batches * rows, here = std::min(rows, windows - first);
       const Batch batch = dataset_->validation(first, here);
-      sum += cross_entropy((*model_)(batch.ids), batch.targets).item() * static_cast<double>(here);
+      sum += model_->loss(model_->hidden(batch.ids), batch.targets).item() * static_cast<double>(here);
       counted += here;
     }
     return sum / static_cast<double>(counted);

@@ -69,7 +69,7 @@ StepCosts measure_step(const Model& model, const Batch& batch, bool accumulates)
   const auto run = chain.run;
   chain.blocks++;
   chain.run = [&, run](int64_t block, const Tensor& x) {
-    return block < layers ? run(block, x) : cross_entropy(model.logits(model.last_norm(x)), batch.targets);
+    return block < layers ? run(block, x) : model.loss(model.last_norm(x), batch.targets);
   };
   StepCosts costs;
   costs.held = memory_use().current;

@@ -137,6 +137,15 @@ for x in ["3,7", "2,1,5", "4,1", "0,5"]:
 case("softmax", lambda x: F.softmax(x, -1), "special 13")
 case("cross_entropy", F.cross_entropy, "normal 6,5", "i5 6")
 case("cross_entropy ignore 2", lambda x, t: F.cross_entropy(x, t, ignore_index=2), "normal 6,5", "i5 6")
+case("linear_cross_entropy", lambda x, w, t: F.cross_entropy(x @ w.T, t), "normal 6,4", "normal 5,4", "i5 6")
+
+
+def head_loss(x, w, t):
+    l = 1.5 * torch.tanh(x @ w.T / 1.5)
+    return F.cross_entropy(l, t, ignore_index=2, label_smoothing=0.1) + 0.05 * (l[t != 2].logsumexp(-1) ** 2).mean()
+
+
+case("linear_cross_entropy all", head_loss, "normal 6,4", "normal 5,4", "i5 6")
 case("cross_entropy smoothing 0.1", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), "normal 6,5", "i5 6")
 case("embedding", lambda w, i: F.embedding(i, w), "normal 7,3", "i7 2,4")
 case("embedding", lambda w, i: F.embedding(i, w), "normal 7,3", "i7 0,4")

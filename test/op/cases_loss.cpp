@@ -30,6 +30,44 @@ void cross_entropy(Walk& w) {
                }});
 }
 
+void linear_cross_entropy(Walk& w) {
+  struct Form {
+    int64_t ignore;
+    double smoothing, soft_cap, z_loss;
+  };
+  for (const Form& f :
+       {Form{-100, 0, 0, 0}, Form{2, 0.1, 0, 0}, Form{-100, 0, 1.5, 0}, Form{2, 0.1, 1.5, 0.05}})
+    w.check({"linear_cross_entropy",
+             {w.normal({4, 5, 9}), w.normal({37, 9}), w.integers({4, 5}, 37)},
+             {true, true, false},
+             [=](In x) {
+               return intarsia::linear_cross_entropy(x[0], x[1], x[2], {f.ignore, f.smoothing}, f.soft_cap,
+                                                     f.z_loss);
+             },
+             [=](Defs x) {
+               double total = 0;
+               int count = 0;
+               for (int r = 0; r < 20; r++) {
+                 const auto target = static_cast<int64_t>(x[2][size(r)]);
+                 if (target == f.ignore) continue;
+                 count++;
+                 Values l(37);
+                 double sum = 0, all = 0;
+                 for (int v = 0; v < 37; v++) {
+                   for (int t = 0; t < 9; t++) l[size(v)] += x[0][size(r * 9 + t)] * x[1][size(v * 9 + t)];
+                   if (f.soft_cap > 0) l[size(v)] = f.soft_cap * std::tanh(l[size(v)] / f.soft_cap);
+                   sum += std::exp(l[size(v)]);
+                   all += l[size(v)] / 37;
+                 }
+                 const double norm = std::log(sum);
+                 total +=
+                     norm - (1 - f.smoothing) * l[size(target)] - f.smoothing * all + f.z_loss * norm * norm;
+               }
+               return Values{total / count};
+             },
+             2});
+}
+
 namespace {
 
 using Loss = std::function<Tensor(const Tensor&, const Tensor&)>;

@@ -196,6 +196,11 @@ const std::map<std::string, Function>& functions() {
       {"rms_norm", [](In x) { return rms_norm(x[0], x[1], 1e-3); }},
       {"layer_norm", [](In x) { return layer_norm(x[0], x[1], x[2], 1e-3); }},
       BINARY(cross_entropy),
+      {"linear_cross_entropy", [](In x) { return linear_cross_entropy(x[0], x[1], x[2]); }},
+      {"linear_cross_entropy all",
+       [](In x) {
+         return linear_cross_entropy(x[0], x[1], x[2], {2, 0.1}, 1.5, 0.05);
+       }},
       {"cross_entropy ignore 2",
        [](In x) {
          return cross_entropy(x[0], x[1], {2, 0});

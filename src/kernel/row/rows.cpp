@@ -1,7 +1,10 @@
 // Row operations on arrays: threads over rows; sums over rows in chunks of fixed size, joined in order.
 #include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 #include "core/threads.h"
+#include "kernel/formula.h"
 #include "kernel/kernels.h"
 #include "kernel/strided.h"
 #include "kernel/table.h"
@@ -129,6 +132,63 @@ Array cross_entropy_backward(const Array& logits, const Array& targets, const Ar
         address(to, dx.dtype(), offset), count, rows.width, ignore, smoothing);
   });
   return dx;
+}
+
+namespace {
+
+// f(row, its elements as float or double) for the rows of a matrix of wide numbers.
+template <class F>
+void each_wide_row(Array& x, F f) {
+  const int64_t width = x.dim(-1);
+  void* data = x.raw_mutable();
+  const bool f64 = x.dtype() == DType::f64;
+  parallel_for(width ? x.size() / width : 0, row_grain(width), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++)
+      f64 ? f(row, static_cast<double*>(data) + row * width)
+          : f(row, static_cast<float*>(data) + row * width);
+  });
+}
+
+}  // namespace
+
+void soft_cap(Array& x, double cap) {
+  const int64_t width = x.dim(-1);
+  const auto tanh_row = table().pointwise.in_place[static_cast<int>(Formula::tanh)];
+  each_wide_row(x, [&]<class T>(int64_t, T* row) {
+    const T factor = static_cast<T>(cap), inverse = static_cast<T>(1 / cap);
+    if constexpr (std::is_same_v<T, float>) {
+      for (int64_t i = 0; i < width; i++) row[i] *= inverse;
+      tanh_row(row, width);
+      for (int64_t i = 0; i < width; i++) row[i] *= factor;
+    } else {
+      for (int64_t i = 0; i < width; i++) row[i] = factor * std::tanh(row[i] * inverse);
+    }
+  });
+}
+
+void soft_cap_backward(const Array& y, double cap, Array& d) {
+  const int64_t width = d.dim(-1);
+  each_wide_row(d, [&]<class T>(int64_t row, T* to) {
+    const T* capped = static_cast<const T*>(y.raw()) + row * width;
+    const T inverse = static_cast<T>(1 / cap);
+    for (int64_t i = 0; i < width; i++) {
+      const T t = capped[i] * inverse;
+      to[i] *= 1 - t * t;
+    }
+  });
+}
+
+void add_targets(Array& d, const Array& targets, const Array& amount, int64_t ignore, double smoothing) {
+  const int64_t width = d.dim(-1);
+  const int64_t* target = targets.data<int64_t>();
+  const double* by = amount.data<double>();
+  each_wide_row(d, [&]<class T>(int64_t row, T* to) {
+    if (target[row] == ignore) return;
+    const T everywhere = static_cast<T>(by[row] * smoothing / static_cast<double>(width));
+    if (smoothing > 0)
+      for (int64_t i = 0; i < width; i++) to[i] += everywhere;
+    to[target[row]] += static_cast<T>(by[row] * (1 - smoothing));
+  });
 }
 
 Normed rms_norm(const Array& x, const Array* weight, double eps) {
