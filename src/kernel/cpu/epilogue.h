@@ -84,8 +84,25 @@ void scale_integers(const Product& p, int64_t row, int64_t column, float* x, int
   }
 }
 
+// c += x, the gradient of a weight that meets one batch after the other.
+bool only_adds(const Product& p) {
+  return p.added && p.c_type == DType::f32 && p.word != ProductWord::int8_quad && !p.bias && !p.activation &&
+         !p.gate;
+}
+void add_rows(const Product& p, const Place& place, const float* x, int64_t distance) {
+  for (int64_t r = 0; r < place.rows; r++, x += distance) {
+    const int64_t at = (place.row + r) * p.c_distance + place.column;
+    const float* added = static_cast<const float*>(p.added) + at;
+    float* c = static_cast<float*>(p.c) + at;
+    int64_t j = 0;
+    for (; j + W <= place.columns; j += W) store(c + j, load(x + j) + load(added + j));
+    for (; j < place.columns; j++) c[j] = x[j] + added[j];
+  }
+}
+
 // The epilogue of finished sums x[rows][distance], which it changes.
 void finish(const Product& p, const Place& place, float* x, int64_t distance) {
+  if (only_adds(p)) return add_rows(p, place, x, distance);
   alignas(64) float other[MR * NR + NR];
   const int64_t columns = place.columns;
   for (int64_t r = 0; r < place.rows; r++, x += distance) {

@@ -160,6 +160,12 @@ void multiply_tile(const Product& p, const Place& place, TileCall& call, TileFun
     call.to_bf16 = true;
     return function(call);
   }
+  if (p.added) {  // what will be read when the sums are finished
+    const int64_t bytes = p.c_type == DType::f32 ? 4 : 2;
+    const char* added = static_cast<const char*>(p.added) + at * bytes;
+    for (int64_t r = 0; r < place.rows; r++, added += p.c_distance * bytes)
+      for (int64_t line = 0; line < place.columns * bytes; line += 64) __builtin_prefetch(added + line, 1, 3);
+  }
   function(call);
   finish(p, place, buffer, columns);
 }

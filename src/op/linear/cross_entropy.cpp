@@ -91,7 +91,9 @@ Tensor linear_cross_entropy(const Tensor& x, const Tensor& w, const Tensor& targ
   Array dw = for_w ? Array::empty({classes, width}, wide) : Array();
   if (for_w && rows == 0) kernel::fill(dw, 0);
   double total = 0;
-  const int64_t block = std::max(fewest_rows, block_elements / classes);
+  const int64_t most = std::max(fewest_rows, block_elements / classes),
+                blocks = std::max<int64_t>(1, (rows + most - 1) / most);
+  const int64_t block = (rows + blocks - 1) / blocks;
   for (int64_t first = 0; first < rows; first += block) {
     const int64_t count = std::min(block, rows - first);
     const Array part = rows_of(in, first, count);
