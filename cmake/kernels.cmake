@@ -6,6 +6,16 @@ set(INTARSIA_KERNELS_avx512bf16 product attention measure convolution)
 set(INTARSIA_KERNELS_amx product measure)
 set(INTARSIA_KERNELS_amx_emulated product)
 
+# Without INTARSIA_SANITIZE_KERNELS the kernels have no flag of the sanitizers at all: they are the release's objects,
+# which ccache has.
+function(intarsia_kernel_sanitizers target)
+  if(INTARSIA_SANITIZE AND NOT INTARSIA_SANITIZE_KERNELS)
+    get_target_property(options ${target} COMPILE_OPTIONS)
+    string(REPLACE "${INTARSIA_SANITIZER_FLAGS}" "" options "${options}")
+    set_target_properties(${target} PROPERTIES COMPILE_OPTIONS "${options}")
+  endif()
+endfunction()
+
 # Compiles the files of src/kernel/cpu once per rung and adds the objects to `target`.
 function(intarsia_add_rungs target)
   foreach(rung ${INTARSIA_RUNGS})
@@ -19,9 +29,7 @@ function(intarsia_add_rungs target)
     target_compile_definitions(kernels_${rung} PRIVATE INTARSIA_RUNG=${rung})
     target_compile_options(kernels_${rung} PRIVATE -O3 -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math
                            -fno-asynchronous-unwind-tables ${INTARSIA_FLAGS_${rung}})
-    if(INTARSIA_SANITIZE AND NOT INTARSIA_SANITIZE_KERNELS)
-      target_compile_options(kernels_${rung} PRIVATE -fno-sanitize=all)
-    endif()
+    intarsia_kernel_sanitizers(kernels_${rung})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:kernels_${rung}>)
   endforeach()
 endfunction()
