@@ -1,5 +1,5 @@
-// Made by scripts/unicode-scripts: the first code point of each run of one script, times 256, plus a number for
-// the script; 255: none.
+// Made by scripts/unicode-scripts: the first code point of each run of one script, times 256, plus a number
+// for the script; 255: none.
 // clang-format off
 0x0,0x20ff,0x2100,0x4101,0x5b00,0x6101,0x7b00,0xaa01,0xab00,0xba01,0xbb00,
 0xc001,0xd700,0xd801,0xf700,0xf801,0x2b900,0x2e001,0x2e500,0x2ea02,0x2ec00,0x30003,

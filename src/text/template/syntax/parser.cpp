@@ -14,8 +14,7 @@ namespace {
 // Tags and what stands between them.
 class Parser : ExpressionParser {
  public:
-  Parser(std::string_view source, std::string_view name, Heap& heap)
-      : ExpressionParser(source, name, heap) {}
+  Parser(std::string_view source, std::string_view name, Heap& heap) : ExpressionParser(source, name, heap) {}
 
   Body all() {
     Body body = statements({});
