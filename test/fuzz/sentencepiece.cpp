@@ -4,7 +4,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace intarsia;
   fuzz::run(data, size, [](const auto& file) {
-    return fuzz::touch_tokenizer(parse_sentencepiece(file->text(), "f"), file->text());
+    const unsigned is = is_sentencepiece(file->text());
+    return is + fuzz::touch_tokenizer(parse_sentencepiece(file->text(), "f"), file->text());
   });
   return 0;
 }

@@ -6,12 +6,13 @@ namespace {
 
 std::shared_ptr<const intarsia::Tokenizer> read(const std::shared_ptr<const intarsia::MappedFile>& file) {
   using namespace intarsia;
-  constexpr std::string_view names[] = {"gpt2", "p50k_base", "cl100k_base", "o200k_base", "other"};
+  constexpr std::string_view names[] = {"gpt2", "p50k_base", "cl100k_base", "o200k_base", "o200k_harmony"};
   const std::string_view text = file->text();
   if (is_rwkv_vocabulary(text)) return parse_rwkv_vocabulary(text, "f");
-  // Ranks of the larger vocabularies take long to make.
-  const size_t name = is_tiktoken(text) && text.size() % 16 == 15 ? text.size() / 16 % std::size(names) : 0;
-  return parse_tiktoken(text, names[name]);
+  // What a name adds are 50,000 ids and more, which take long; of a name that is not known the ranks are
+  // read.
+  const bool known = is_tiktoken(text) && text.size() % 16 == 15;
+  return parse_tiktoken(text, known ? names[text.size() / 16 % std::size(names)] : "other");
 }
 
 }  // namespace

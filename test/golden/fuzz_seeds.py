@@ -448,3 +448,49 @@ for i in range(9):
     calls = [{"role": "assistant", "content": "<think>x</think>y", "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1, None], "b": "\u2028"}}}]}] * 2
     keep("jinja_input", "calls_%d" % i, chr(i) + json.dumps(calls))
     keep("jinja_input", "integer_%d" % i, chr(i) + '[{"role": "user", "content": -5, "n": 2}, {"role": 1, "content": "%d"}]' % (1 << (40 + 3 * i)))
+
+# ---- SentencePiece models: small ones of each kind, and what is wrong in them
+
+
+def varint(x):
+    x %= 1 << 64
+    out = b""
+    while x > 127:
+        out, x = out + bytes([x & 127 | 128]), x >> 7
+    return out + bytes([x])
+
+
+def protobuf(*fields):
+    out = b""
+    for number, x in fields:
+        if isinstance(x, float):
+            out += varint(number << 3 | 5) + struct.pack("<f", x)
+        elif isinstance(x, int):
+            out += varint(number << 3) + varint(x)
+        else:
+            x = x.encode() if isinstance(x, str) else x
+            out += varint(number << 3 | 2) + varint(len(x)) + x
+    return out
+
+
+def piece(text, score=0.0, kind=1):
+    return 1, protobuf((1, text), (2, score), (3, kind))
+
+
+roles = [piece("<unk>", kind=2), piece("<s>", kind=3), piece("</s>", kind=3)]
+words = [piece(t, -float(i)) for i, t in enumerate(["\u2581the", "\u2581", "a", "th", "e", "\u2581a", "s", "\u00e9", "1", "2", "12"])]
+more = roles + words + [piece("<u>", kind=4), piece("l", -3.0, 5), piece("<0x41>", kind=6), piece("<0xC3>", kind=6)]
+character_map = struct.pack("<II", 4, 0) + b"a\0"
+for name, fields in {
+    "unigram": more + [(2, protobuf((3, 1), (35, 1)))], "bpe": more + [(2, protobuf((3, 2), (35, 1)))],
+    "suffix": roles + words + [(2, protobuf((3, 1), (24, 1), (44, "?"), (41, -1), (42, 99)))],
+    "plain": roles + words + [(3, protobuf((3, 0), (4, 0), (5, 0)))], "extra_spaces": roles + words + [(2, protobuf((3, 2))), (3, protobuf((3, 1), (4, 0), (5, 1)))],
+    "across": roles + words + [piece("a\u2581b", -9.0)], "map": roles + words + [(3, protobuf((2, character_map)))], "map_wrong": roles + words + [(3, protobuf((2, b"\xff\xff\0\0a")))],
+    "words": roles + words + [(2, protobuf((3, 3)))], "two_unknown": roles + roles[:1], "no_unknown": roles[1:] + words, "none": [(2, protobuf((3, 1)))], "twice": roles + words + words[:1],
+    "kind": roles + [piece("x", kind=7)], "byte": roles + [piece("<0xZZ>", kind=6)], "empty": roles + [piece("")], "infinite": roles + [piece("x", float("inf"))],
+    "long": roles + [piece("x" * 5000)], "score": roles + [(1, protobuf((1, "x"), (2, 5)))], "groups": [(1, protobuf((1, "a"))), (7, 1.0)],
+}.items():
+    keep("sentencepiece", name, protobuf(*fields))
+keep("sentencepiece", "cut", protobuf(*more)[:-2])
+keep("sentencepiece", "varint", b"\x0a\x80" + b"\xff" * 12)
+keep("sentencepiece", "wire", b"\x0b\x00")

@@ -81,17 +81,8 @@ const Encoding& encoding_of(std::string_view path) {
             path);
 }
 
-}  // namespace
-
-bool is_tiktoken(std::string_view file) {
-  const std::string_view line = take_line(file);
-  const size_t space = line.find(' ');
-  if (space == std::string_view::npos || space == 0 || space % 4 != 0) return false;
-  return number(line.substr(space + 1)) >= 0 && line.size() < line_limit && line[0] != '\'';
-}
-
-std::shared_ptr<Tokenizer> parse_tiktoken(std::string_view file, std::string_view name) {
-  const Encoding& encoding = encoding_of(name);
+// The tokens by their ranks; empty where there is none.
+std::vector<std::string> read_ranks(std::string_view file, std::string_view name) {
   std::vector<std::string> tokens;
   size_t count = 0;
   for (std::string_view rest = file; !rest.empty();) {
@@ -111,6 +102,21 @@ std::shared_ptr<Tokenizer> parse_tiktoken(std::string_view file, std::string_vie
     if (!tokens[id].empty()) fail("{}: rank {} stands twice", place, rank);
     tokens[id] = std::move(bytes);
   }
+  return tokens;
+}
+
+}  // namespace
+
+bool is_tiktoken(std::string_view file) {
+  const std::string_view line = take_line(file);
+  const size_t space = line.find(' ');
+  if (space == std::string_view::npos || space == 0 || space % 4 != 0) return false;
+  return number(line.substr(space + 1)) >= 0 && line.size() < line_limit && line[0] != '\'';
+}
+
+std::shared_ptr<Tokenizer> parse_tiktoken(std::string_view file, std::string_view name) {
+  const std::vector<std::string> tokens = read_ranks(file, name);
+  const Encoding& encoding = encoding_of(name);
   TokenizerParts parts;
   parts.name = name;
   size_t size = tokens.size();
