@@ -30,8 +30,10 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
     NAME_backward   as NAME                      the gradient alone (every name above but the products)
         adamw adam sgd rmsprop adagrad   n, tensors (1)   one step over `tensors` tensors that hold n numbers together: fused
                                                  where PyTorch has that, else foreach
+    decode          heads kv_heads tokens head_size layers    one query against each of some caches
     attention, attention_backward   batch heads kv_heads tokens head_size    causal
     conv2d, conv2d_dx, conv2d_dw   batch channels pixels outputs kernel stride groups    value, gradient of x or of w
+    mlp_step        -                            64-128-128-10 with relu, batch 64, AdamW; eager
     train_step      -                            nanoGPT's published CPU setting: 4 layers, 4 heads, width 128,
                                                  context 64, batch 12, vocabulary 65, no dropout, AdamW; eager
 
@@ -279,15 +281,48 @@ def train_step(_):
     return step, 0
 
 
+def mlp_step(_):
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 128), torch.nn.ReLU(),
+                                torch.nn.Linear(128, 10))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    x, targets = normal(1024, 64), torch.arange(1024) * 7 % 10
+    first = 0
+
+    def step():
+        nonlocal first
+        first = (first + 64) % 1024
+        loss = functional.cross_entropy(model(x[first : first + 64]), targets[first : first + 64])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, 0
+
+
+def decode(q):
+    size = q["head_size"]
+    query = normal(1, q["heads"], 1, size, dtype=q["type"])
+    caches = [normal(2, 1, q["kv_heads"], q["tokens"], size, dtype=q["type"]) for _ in range(q["layers"])]
+
+    def run():
+        with torch.no_grad():
+            for keys, values in caches:
+                functional.scaled_dot_product_attention(query, keys, values, enable_gqa=q["kv_heads"] != q["heads"])
+
+    return run, sum(c.numel() * c.element_size() for c in caches)
+
+
 SPECIAL = {
     "linear": product, "grouped": grouped, "int8_product": int8_product, "weight_gradient": product,
     **{name: optimizer_step for name in OPTIMIZERS}, "attention": attention,
-    "attention_backward": attention, "train_step": train_step, "conv2d": convolution, "conv2d_dx": convolution,
-    "conv2d_dw": convolution,
+    "attention_backward": attention, "train_step": train_step, "mlp_step": mlp_step, "decode": decode,
+    "conv2d": convolution, "conv2d_dx": convolution, "conv2d_dw": convolution,
 }
 
 
-WARM_UP = 0.02  # seconds of work before what counts, as in src/cli/bench.cpp
+WARM_UP = 0.02  # seconds of work before what counts, as in src/cli/bench/bench.cpp
 
 
 def elapsed(call, inner):

@@ -1,4 +1,4 @@
-#include "cli/bench_texts.h"
+#include "cli/bench/texts.h"
 
 #include <fcntl.h>
 #include <fmt/core.h>

@@ -1,5 +1,5 @@
 // intarsia bench tokenizer: against tiktoken, Hugging Face's tokenizers, sentencepiece and bytepiece.
-#include "cli/bench_tokenizer.h"
+#include "cli/bench/tokenizer.h"
 
 #include <fmt/core.h>
 
@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "cli/bench_texts.h"
-#include "cli/peer.h"
+#include "cli/bench/peer.h"
+#include "cli/bench/texts.h"
 #include "core/fail.h"
 #include "core/format.h"
 #include "core/threads.h"

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "cli/bench.h"
+#include "cli/bench/item.h"
 #include "core/format.h"
 
 namespace intarsia::cli {
@@ -46,7 +46,7 @@ Item update_item(kernel::UpdateRule rule, int64_t n, int64_t arrays, bool copy) 
           DType::f32};
 }
 
-std::vector<Item> optimizers() {
+std::vector<Item> optimizer_items() {
   using kernel::UpdateRule;
   constexpr int64_t many = int64_t{1} << 24;
   std::vector<Item> items;

@@ -1,4 +1,4 @@
-#include "cli/peer.h"
+#include "cli/bench/peer.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -7,6 +7,7 @@
 
 #include "intarsia/array.h"
 #include "intarsia/random.h"
+#include "intarsia/tensor.h"
 #include "kernel/kernels.h"
 
 namespace intarsia::cli {
@@ -25,19 +26,31 @@ struct Item {
   int threads = thread_count();
   // What takes as long as the limit allows, timed in the same turns; null: the limit is the machine's.
   std::function<Call()> limit = nullptr;
+  // Another call of ours in the peer's place, and its name.
+  std::string against{};
+  std::function<Call()> prepare_other = nullptr;
+  // Bytes, measured once, in the place of a time.
+  std::function<double()> bytes_held = nullptr;
 };
 
 // Standard normal.
-inline Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0) {
-  return kernel::cast(normal(shape, 1, 7, stream), dtype);
-}
+Array random_array(const Shape& shape, DType dtype, uint64_t stream = 0);
+// Runs the backward of y's own node alone, as PyTorch's grad with retain_graph: the graph is kept.
+Call backward_of(const Tensor& y, const Array& dy, const std::vector<Tensor>& inputs);
 
 std::vector<Item> product_items();
+std::vector<Item> pointwise_items();
+std::vector<Item> attention_items();
+std::vector<Item> decode_items();
+std::vector<Item> convolution_items();
+std::vector<Item> optimizer_items();
+std::vector<Item> train_step_items();
+std::vector<Item> small_model_items();
+std::vector<Item> tape_items();
 
-// ---- bench_optimizer.cpp
+// ---- optimizer.cpp
 
 // A step of a rule on n f32 weights in some arrays; with a bf16 copy that the pass refreshes, or without.
 Item update_item(kernel::UpdateRule rule, int64_t n, int64_t arrays, bool copy);
-std::vector<Item> optimizers();
 
 }  // namespace intarsia::cli

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "cli/bench.h"
+#include "cli/bench/item.h"
 #include "intarsia/op.h"
 #include "kernel/measure.h"
 
