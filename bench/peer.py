@@ -34,8 +34,8 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
     attention, attention_backward   batch heads kv_heads tokens head_size    causal
     conv2d, conv2d_dx, conv2d_dw   batch channels pixels outputs kernel stride groups    value, gradient of x or of w
     mlp_step        -                            64-128-128-10 with relu, batch 64, AdamW; eager
-    train_step      -                            nanoGPT's published CPU setting: 4 layers, 4 heads, width 128,
-                                                 context 64, batch 12, vocabulary 65, no dropout, AdamW; eager
+    train_step      kind layers heads width context batch vocabulary dtype compile    AdamW with clipping; f32, or bf16
+                                                 autocast; eager or compiled; kind: nanogpt (no biases), gpt2, llama
 
     {"name": "quit"}  ends the process, as the end of input does.
 """
@@ -216,15 +216,15 @@ def convolution(q):
 
 
 class Block(torch.nn.Module):
-    def __init__(self, width, heads):
+    def __init__(self, width, heads, context, bias):
         super().__init__()
-        self.heads = heads
-        self.norm1 = torch.nn.LayerNorm(width, bias=False)
-        self.qkv = torch.nn.Linear(width, 3 * width, bias=False)
-        self.out = torch.nn.Linear(width, width, bias=False)
-        self.norm2 = torch.nn.LayerNorm(width, bias=False)
-        self.up = torch.nn.Linear(width, 4 * width, bias=False)
-        self.down = torch.nn.Linear(4 * width, width, bias=False)
+        self.heads, self.approximate = heads, "tanh" if bias else "none"
+        self.norm1 = torch.nn.LayerNorm(width, bias=bias)
+        self.qkv = torch.nn.Linear(width, 3 * width, bias=bias)
+        self.out = torch.nn.Linear(width, width, bias=bias)
+        self.norm2 = torch.nn.LayerNorm(width, bias=bias)
+        self.up = torch.nn.Linear(width, 4 * width, bias=bias)
+        self.down = torch.nn.Linear(4 * width, width, bias=bias)
 
     def forward(self, x):
         b, t, w = x.shape
@@ -232,30 +232,63 @@ class Block(torch.nn.Module):
                    for a in self.qkv(self.norm1(x)).split(w, dim=2))
         y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(b, t, w))
-        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+        return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate=self.approximate))
 
 
-class SmallGpt(torch.nn.Module):
-    """GPT as nanoGPT has it (no biases, tied embeddings), in its published setting for a cpu."""
-
-    def __init__(self, vocabulary=65, context=64, width=128, layers=4, heads=4):
+class LlamaBlock(torch.nn.Module):
+    def __init__(self, width, heads, context, _):
         super().__init__()
+        inner, size = width * 8 // 3, width // heads
+        self.heads = heads
+        self.norm1, self.norm2 = torch.nn.RMSNorm(width, 1e-6), torch.nn.RMSNorm(width, 1e-6)
+        self.q, self.k, self.v, self.out = (torch.nn.Linear(width, width, bias=False) for _ in range(4))
+        self.gate, self.up = torch.nn.Linear(width, inner, bias=False), torch.nn.Linear(width, inner, bias=False)
+        self.down = torch.nn.Linear(inner, width, bias=False)
+        angle = torch.arange(context)[:, None] * 10000.0 ** (-torch.arange(0, size, 2) / size)
+        self.register_buffer("cos", angle.cos().repeat(1, 2))
+        self.register_buffer("sin", angle.sin().repeat(1, 2))
+
+    def turned(self, x):
+        a, b = x.chunk(2, -1)
+        return x * self.cos.to(x.dtype) + torch.cat((-b, a), -1) * self.sin.to(x.dtype)
+
+    def forward(self, x):
+        b, t, w = x.shape
+        a = self.norm1(x)
+        q, k, v = (f(a).view(b, t, self.heads, w // self.heads).transpose(1, 2) for f in (self.q, self.k, self.v))
+        y = functional.scaled_dot_product_attention(self.turned(q), self.turned(k), v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, w))
+        m = self.norm2(x)
+        return x + self.down(functional.silu(self.gate(m)) * self.up(m))
+
+
+class LanguageModel(torch.nn.Module):
+    """Tied embeddings; kind nanogpt (GPT without biases), gpt2 or llama."""
+
+    def __init__(self, kind, vocabulary, context, width, layers, heads):
+        super().__init__()
+        llama, bias = kind == "llama", kind == "gpt2"
+        block = LlamaBlock if llama else Block
         self.tokens = torch.nn.Embedding(vocabulary, width)
-        self.positions = torch.nn.Embedding(context, width)
-        self.blocks = torch.nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = torch.nn.LayerNorm(width, bias=False)
+        self.positions = None if llama else torch.nn.Embedding(context, width)
+        self.blocks = torch.nn.ModuleList(block(width, heads, context, bias) for _ in range(layers))
+        self.norm = torch.nn.RMSNorm(width, 1e-6) if llama else torch.nn.LayerNorm(width, bias=bias)
 
     def forward(self, ids, targets):
-        x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        x = self.tokens(ids)
+        if self.positions is not None:
+            x = x + self.positions.weight[: ids.shape[1]]
         for block in self.blocks:
             x = block(x)
         logits = functional.linear(self.norm(x), self.tokens.weight)
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
-def train_step(_):
+def train_step(q):
     torch.manual_seed(1)
-    model = SmallGpt()
+    vocabulary, context, batch = q["vocabulary"], q["context"], q["batch"]
+    model = LanguageModel(q["kind"], vocabulary, context, q["width"], q["layers"], q["heads"])
+    narrow = q["type"] == torch.bfloat16
     with torch.no_grad():
         for p in model.parameters():
             if p.dim() == 2:
@@ -265,13 +298,15 @@ def train_step(_):
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     # The fused optimizer is the fastest of PyTorch's on a cpu: the peer at its best.
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
-    text = torch.randint(65, (100_000,))
+    text = torch.randint(vocabulary, (100_000,))
+    run = torch.compile(model) if q.get("compile") else model
 
     def step():
-        first = torch.randint(len(text) - 65, (12,))
-        ids = torch.stack([text[i : i + 64] for i in first])
-        targets = torch.stack([text[i + 1 : i + 65] for i in first])
-        loss = model(ids, targets)
+        first = torch.randint(len(text) - context - 1, (batch,))
+        ids = torch.stack([text[i : i + context] for i in first])
+        targets = torch.stack([text[i + 1 : i + context + 1] for i in first])
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            loss = run(ids, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
