@@ -25,11 +25,17 @@ namespace intarsia {
 namespace detail {
 namespace {
 
-// A block is a 64-byte header, which holds the Buffer, followed by the data. Sizes are 2^k, and three steps
-// between (1.25, 1.5, 1.75), all multiples of 64.
+// A block is a 64-byte header, which holds the Buffer, followed by the data. Small blocks have sizes of 2^k
+// and three steps between (1.25, 1.5, 1.75), all multiples of 64, and a list of free ones for each size.
+// Large blocks are a whole number of granules, cut from regions where they fit best, and join their free
+// neighbours when they are given back: a model's arrays have many sizes, and rounding them up would cost a
+// quarter of the memory.
 constexpr size_t header = 64, smallest = 256, huge_page = size_t{2} << 20, slab = huge_page, page = 4096;
-constexpr int class_count = 4 * 40;
+constexpr size_t smallest_large = slab / 4, granule = size_t{16} << 10, region = size_t{32} << 20;
+constexpr int class_count = 4 * 12 + 1, large = class_count;
 static_assert(sizeof(Buffer) + sizeof(int) <= header);
+
+constexpr size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 int class_of(size_t bytes) {
   if (bytes <= smallest) return 0;
@@ -49,6 +55,20 @@ struct FreeBlock {
   FreeBlock* next;
 };
 
+// The start of a region: its blocks come after `header` bytes, so that those of two regions never touch.
+struct Region {
+  Region* next;
+  size_t bytes;
+};
+// The start of a free piece of a region.
+struct Piece {
+  Piece* next;  // the next one in memory
+  size_t bytes;
+  char* begin() { return reinterpret_cast<char*>(this); }
+  char* end() { return begin() + bytes; }
+};
+static_assert(sizeof(Region) <= header && sizeof(Piece) <= header);
+
 class Pool;
 Pool& pool();
 
@@ -57,22 +77,14 @@ class Pool {
   void* take(int index) {
     const size_t bytes = class_bytes(index);
     std::lock_guard hold(lock_);
-    use_.current += bytes;
-    if (use_.current > use_.peak) use_.peak = use_.current;
-    if (FreeBlock* block = free_[static_cast<size_t>(index)]) {
+    return counted(bytes, [&]() -> void* {
+      FreeBlock*& list = free_[static_cast<size_t>(index)];
+      if (!list) return carve(bytes);
+      FreeBlock* block = list;
       ASAN_UNPOISON_MEMORY_REGION(block, bytes);
-      free_[static_cast<size_t>(index)] = block->next;
+      list = block->next;
       return block;
-    }
-    void* fresh = fresh_block(bytes);
-    if (!fresh && give_back()) fresh = fresh_block(bytes);
-    if (fresh) return fresh;
-    use_.current -= bytes;
-    if (limit_)
-      fail_hint("allow more with --memory or set_memory_limit(), or make the model, batch or context smaller",
-                "out of memory: {} more asked for, {} held, the limit is {}", in_words(bytes),
-                in_words(use_.reserved), in_words(limit_));
-    fail("out of memory: {} more asked for, {} held", in_words(bytes), in_words(use_.reserved));
+    });
   }
 
   void give(void* memory, int index) {
@@ -83,6 +95,21 @@ class Pool {
     block->next = free_[static_cast<size_t>(index)];
     free_[static_cast<size_t>(index)] = block;
     ASAN_POISON_MEMORY_REGION(block, bytes);
+  }
+
+  // bytes: a whole number of granules.
+  void* take_large(size_t bytes) {
+    std::lock_guard hold(lock_);
+    return counted(bytes, [&]() -> void* {
+      void* block = cut_best(bytes);
+      return block || !add_region(bytes) ? block : cut_best(bytes);
+    });
+  }
+
+  void give_large(void* memory, size_t bytes) {
+    std::lock_guard hold(lock_);
+    use_.current -= bytes;
+    insert(static_cast<char*>(memory), bytes);
   }
 
   // A child of fork() must not find the lock taken by a thread that it does not have.
@@ -107,25 +134,93 @@ class Pool {
   }
 
  private:
-  static constexpr size_t smallest_mapped = slab / 4;  // smaller blocks are cut from slabs
-  static size_t mapped_bytes(size_t bytes) {
-    return bytes >= huge_page ? (bytes + huge_page - 1) / huge_page * huge_page : bytes;
+  // What `find` gives, counted as in use; the system is asked again after all that is free went back to it.
+  template <class Find>
+  void* counted(size_t bytes, Find find) {
+    void* block = find();
+    if (!block && give_back()) block = find();
+    if (block) {
+      use_.current += bytes;
+      if (use_.current > use_.peak) use_.peak = use_.current;
+      return block;
+    }
+    if (limit_)
+      fail_hint("allow more with --memory or set_memory_limit(), or make the model, batch or context smaller",
+                "out of memory: {} more asked for, {} held, the limit is {}", in_words(bytes),
+                in_words(use_.reserved), in_words(limit_));
+    fail("out of memory: {} more asked for, {} held", in_words(bytes), in_words(use_.reserved));
   }
 
-  void* fresh_block(size_t bytes) { return bytes < smallest_mapped ? carve(bytes) : map(bytes); }
+  // ---- large blocks
 
-  // Unmaps the large blocks that are kept for later; whether there were any.
+  // From the smallest free piece that is large enough, its first bytes.
+  void* cut_best(size_t bytes) {
+    Piece** best = nullptr;
+    for (Piece** at = &pieces_; *at; at = &(*at)->next) {
+      if ((*at)->bytes < bytes || (best && (*at)->bytes >= (*best)->bytes)) continue;
+      best = at;
+      if ((*at)->bytes == bytes) break;
+    }
+    if (!best) return nullptr;
+    Piece* piece = *best;
+    ASAN_UNPOISON_MEMORY_REGION(piece, bytes);
+    Piece* rest = piece->next;
+    if (piece->bytes > bytes) {
+      rest = reinterpret_cast<Piece*>(piece->begin() + bytes);
+      ASAN_UNPOISON_MEMORY_REGION(rest, header);
+      *rest = {piece->next, piece->bytes - bytes};
+    }
+    *best = rest;
+    return piece;
+  }
+
+  // Pieces are listed in the order of their addresses, and join those that they touch.
+  void insert(char* memory, size_t bytes) {
+    Piece *before = nullptr, *after = pieces_;
+    while (after && after->begin() < memory) before = after, after = after->next;
+    auto* piece = reinterpret_cast<Piece*>(memory);
+    *piece = {after, bytes};
+    ASAN_POISON_MEMORY_REGION(memory + header, bytes - header);
+    if (after && piece->end() == after->begin()) *piece = {after->next, bytes + after->bytes};
+    if (before && before->end() == memory)
+      *before = {piece->next, before->bytes + piece->bytes};
+    else
+      (before ? before->next : pieces_) = piece;
+  }
+
+  // Room for a block of `bytes`, and some for later ones if the limit allows it.
+  bool add_region(size_t bytes) {
+    const size_t least = round_up(header + bytes, page);
+    size_t size = std::max(region, round_up(least, huge_page));
+    void* memory = map(size);
+    if (!memory) memory = map(size = least);
+    if (!memory) return false;
+    auto* fresh = static_cast<Region*>(memory);
+    *fresh = {regions_, size};
+    regions_ = fresh;
+    insert(static_cast<char*>(memory) + header, (size - header) / granule * granule);
+    return true;
+  }
+
+  // Unmaps the regions of which nothing is in use; whether there were any.
   bool give_back() {
     bool any = false;
-    for (int index = class_of(smallest_mapped); index < class_count; index++) {
-      const size_t bytes = class_bytes(index);
-      while (FreeBlock* block = free_[static_cast<size_t>(index)]) {
-        ASAN_UNPOISON_MEMORY_REGION(block, bytes);
-        free_[static_cast<size_t>(index)] = block->next;
-        munmap(block, mapped_bytes(bytes));
-        use_.reserved -= bytes;
-        any = true;
+    for (Region** at = &regions_; *at;) {
+      Region* region_here = *at;
+      const size_t size = region_here->bytes;
+      Piece** piece = &pieces_;
+      while (*piece && (*piece)->begin() != reinterpret_cast<char*>(region_here) + header)
+        piece = &(*piece)->next;
+      if (!*piece || (*piece)->bytes != (size - header) / granule * granule) {
+        at = &region_here->next;
+        continue;
       }
+      *piece = (*piece)->next;
+      *at = region_here->next;
+      ASAN_UNPOISON_MEMORY_REGION(region_here, size);
+      munmap(region_here, size);
+      use_.reserved -= size;
+      any = true;
     }
     return any;
   }
@@ -134,19 +229,20 @@ class Pool {
   void* map(size_t bytes) {
     if (limit_ && (use_.reserved > limit_ || bytes > limit_ - use_.reserved)) return nullptr;
     const bool huge = bytes >= huge_page;
-    const size_t asked = mapped_bytes(bytes) + (huge ? huge_page : 0);
+    const size_t asked = bytes + (huge ? huge_page : 0);
     void* memory = mmap(nullptr, asked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
     use_.reserved += bytes;
     if (!huge) return memory;
     const auto address = reinterpret_cast<uintptr_t>(memory);
-    const uintptr_t aligned = (address + huge_page - 1) / huge_page * huge_page;
-    const uintptr_t end = aligned + asked - huge_page;
+    const uintptr_t aligned = round_up(address, huge_page), end = aligned + bytes;
     if (aligned > address) munmap(memory, aligned - address);
     if (end < address + asked) munmap(reinterpret_cast<void*>(end), address + asked - end);
-    madvise(reinterpret_cast<void*>(aligned), asked - huge_page, MADV_HUGEPAGE);
+    madvise(reinterpret_cast<void*>(aligned), bytes, MADV_HUGEPAGE);
     return reinterpret_cast<void*>(aligned);
   }
+
+  // ---- small blocks
 
   void* carve(size_t bytes) {
     if (!slab_ || slab_used_ + bytes > slab_bytes_) {
@@ -166,6 +262,8 @@ class Pool {
 
   SpinLock lock_;
   std::array<FreeBlock*, class_count> free_{};
+  Piece* pieces_ = nullptr;
+  Region* regions_ = nullptr;
   MemoryUse use_{};
   char* slab_ = nullptr;
   size_t slab_bytes_ = 0, slab_used_ = 0, limit_ = 0;
@@ -189,8 +287,9 @@ int& class_in(Buffer* buffer) {
 
 Buffer* allocate(size_t bytes) {
   if (bytes > (size_t{1} << 44)) fail("array of {} bytes is larger than this library addresses", bytes);
-  const int index = class_of(bytes + header);
-  void* block = pool().take(index);
+  const bool is_large = bytes + header > smallest_large;
+  const int index = is_large ? large : class_of(bytes + header);
+  void* block = is_large ? pool().take_large(round_up(bytes + header, granule)) : pool().take(index);
   auto* buffer = new (block) Buffer;
   buffer->data = static_cast<char*>(block) + header;
   buffer->bytes = bytes;
@@ -213,9 +312,13 @@ Buffer* adopt(const void* data, size_t bytes, std::shared_ptr<const void> owner)
 void release(Buffer* buffer) {
   if (buffer->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const int index = class_in(buffer);
+  const size_t bytes = round_up(buffer->bytes + header, granule);
   delete buffer->owner;
   buffer->~Buffer();
-  pool().give(buffer, index);
+  if (index == large)
+    pool().give_large(buffer, bytes);
+  else
+    pool().give(buffer, index);
 }
 
 // Nodes of the tape come from the same pool: a step must not reach malloc.
