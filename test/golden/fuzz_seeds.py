@@ -330,7 +330,8 @@ each("pre_tokenizer", [
     {"type": "Metaspace", "add_prefix_space": False, "split": False}, {"type": "Whitespace"}, {"type": "WhitespaceSplit"},
     {"type": "BertPreTokenizer"}, {"type": "Punctuation"}, {"type": "Punctuation", "behavior": "Contiguous"},
     {"type": "CharDelimiterSplit", "delimiter": "-"}, {"type": "FixedLength"}, {"type": "FixedLength", "length": 0},
-    {"type": "FixedLength", "length": 2}, {"type": "FixedLength", "length": "2"}, {"type": "Other"},
+    {"type": "FixedLength", "length": 2}, {"type": "FixedLength", "length": "2"}, {"type": "Other"}, {"type": "UnicodeScripts"},
+    {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "UnicodeScripts"}, {"type": "Split", "pattern": text_pattern, "behavior": "Isolated"}]},
 ])
 each("post_processor", [
     {"type": "ByteLevel"}, {"type": "BertProcessing", "cls": ["<", 1], "sep": [">", 2]}, {"type": "RobertaProcessing", "cls": [], "sep": [1]},
@@ -343,6 +344,7 @@ each("decoder", [
     {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": text_pattern, "content": " "}, {"type": "ByteFallback"},
                                       {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
     {"type": "Strip", "content": "a", "start": 1, "stop": 1}, {"type": "Replace", "pattern": regex, "content": " "},
+    {"type": "CTC"}, {"type": "CTC", "pad_token": "a", "word_delimiter_token": "b"}, {"type": "CTC", "cleanup": False, "pad_token": ""},
 ])
 added = {"id": 40, "content": "<s>", "special": True, "single_word": False, "lstrip": True, "rstrip": True, "normalized": False}
 each("added_tokens", [
