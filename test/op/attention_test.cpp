@@ -418,7 +418,7 @@ TEST(Attention, ATokenReadsABlockTableWithTheBitsOfTheWholePrompt) {
   windowed.soft_cap = 2;
   const int before = thread_count();
   for (const AttentionOptions& options : {AttentionOptions(), windowed})
-    for (int64_t kv_heads : {1, 2, 6})
+    for (int64_t kv_heads : {1, 2, 3, 6})
       for (DType dtype : {DType::f32, DType::bf16})
         on_every_rung([&](const char* rung) {
           const int64_t tokens = 1100, block = 512;

@@ -416,6 +416,10 @@ struct FromF32 {
   static INTARSIA_INLINE Words across(const float* s, int64_t, int64_t, int64_t columns) {
     return load_first_words(s, columns);
   }
+  template <int vectors>
+  static INTARSIA_INLINE void rows_across(const float* s, int64_t, Words (&to)[vectors]) {
+    each<vectors>([&](auto j) INTARSIA_INLINE { to[j] = load_words(s + j * W); });
+  }
 };
 
 struct FromBf16Pairs {
@@ -428,6 +432,22 @@ struct FromBf16Pairs {
     const Words first = widen_first_16(s, columns);
     if (k < 2) return first;
     return first | shift_up_16(widen_first_16(s + distance, columns));
+  }
+  // The same of `vectors` W columns that all exist, of two rows.
+  template <int vectors>
+  static INTARSIA_INLINE void rows_across(const uint16_t* s, int64_t distance, Words (&to)[vectors]) {
+#if defined(__AVX512BW__)
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    each<vectors / 2>([&](auto j) INTARSIA_INLINE {
+      const Words a = load_words(s + j * NR), b = load_words(s + distance + j * NR);
+      to[2 * j] = _mm512_permutex2var_epi16(a, low, b);
+      to[2 * j + 1] = _mm512_permutex2var_epi16(a, high, b);
+    });
+#else
+    each<vectors>([&](auto j) INTARSIA_INLINE { to[j] = across(s + j * W, distance, 2, W); });
+#endif
   }
 };
 

@@ -181,45 +181,174 @@ inline Panels panels_of(const AttentionHeads& h, int64_t row, int64_t rows, int6
   return panels;
 }
 
-// Stores `rows` x NR * panels products of q and keys, times `scale`.
-template <class Word, int rows, int panels>
-inline INTARSIA_INLINE void products(const uint32_t* q, const uint32_t* keys, int64_t panel, int64_t words,
-                                     float scale, float* out) {
-  tile<Word, rows, 2 * panels, MR>(
-      q, 0, keys, panel, words, [](auto, auto) INTARSIA_INLINE { return zeros(); },
-      [&](auto& c) INTARSIA_INLINE {
-        each<rows>([&](auto r) INTARSIA_INLINE {
-          each<2 * panels>([&](auto j)
-                               INTARSIA_INLINE { store(out + r * row_words + j * W, c[r][j] * all(scale)); });
-        });
-      },
-      [](int64_t) INTARSIA_INLINE {});
+// A block of keys and values, packed. Fewer rows take several panels at once, so that enough sums hide the
+// latency; bits do not depend on it.
+template <class T>
+struct PackedBlock {
+  using Word = typename T::From::Word;
+  const Packed<T>& layout;
+  const uint32_t *keys, *values;
+
+  template <int rows>
+  static constexpr int together = rows == 1        ? 4
+                                  : rows <= MR / 2 ? 2
+                                                   : 1;
+
+  // scores[rows][row_words] = `scale` times the products of q, packed, and the keys of the panels.
+  template <int rows>
+  INTARSIA_INLINE void scores(const uint32_t* q, const Panels& panels, float scale, float* scores) const {
+    for (int p = panels.first; p < panels.end;) {
+      const uint32_t* from = keys + p * layout.key_panel;
+      if (together<rows> > 1 && p + together<rows> <= panels.end) {
+        products<rows, together<rows>>(q, from, scale, scores + p * NR);
+        p += together<rows>;
+      } else {
+        if (panels.seen[p] != Seen::none) products<rows, 1>(q, from, scale, scores + p * NR);
+        p++;
+      }
+    }
+  }
+  template <int rows, int panels>
+  INTARSIA_INLINE void products(const uint32_t* q, const uint32_t* from, float scale, float* out) const {
+    tile<Word, rows, 2 * panels, MR>(
+        q, 0, from, layout.key_panel, layout.key_words, [](auto, auto) INTARSIA_INLINE { return zeros(); },
+        [&](auto& c) INTARSIA_INLINE {
+          each<rows>([&](auto r) INTARSIA_INLINE {
+            each<2 * panels>(
+                [&](auto j) INTARSIA_INLINE { store(out + r * row_words + j * W, c[r][j] * all(scale)); });
+          });
+        },
+        [](int64_t) INTARSIA_INLINE {});
+  }
+
+  // put(row, column, sums): the products of p [rows][row_words / per] and the values of the words begin ..
+  // end of keys, from 2 W columns on.
+  template <int rows, class Put>
+  INTARSIA_INLINE void outputs(const uint32_t* p, int64_t begin, int64_t end, Put put) const {
+    constexpr int per = Word::elements;
+    const auto output = [&](auto count, int64_t panel) INTARSIA_INLINE {
+      tile<Word, rows, 2 * count, 0>(
+          p + begin, row_words / per, values + panel * layout.value_panel + begin * NR, layout.value_panel,
+          end - begin, [](auto, auto) INTARSIA_INLINE { return zeros(); },
+          [&](auto& c) INTARSIA_INLINE {
+            each<rows>([&](auto r) INTARSIA_INLINE {
+              each<2 * count>([&](auto j) INTARSIA_INLINE { put(r, panel * NR + j * W, c[r][j]); });
+            });
+          },
+          [](int64_t) INTARSIA_INLINE {});
+    };
+    int64_t c = 0;
+    if constexpr (together<rows> > 1)
+      for (; c + together<rows> <= layout.value_panels; c += together<rows>)
+        output(Index<together<rows>>{}, c);
+    for (; c < layout.value_panels; c++) output(Index<1>{}, c);
+  }
+};
+
+// Asks for a row that will be read after this block.
+inline INTARSIA_INLINE void fetch_row(const void* matrix, int64_t i, int64_t distance, int64_t row_bytes) {
+  if (!matrix) return;
+  const char* row = static_cast<const char*>(matrix) + i * distance;
+  for (int64_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
 }
 
-// Rows `row` .. of the heads; q, state and the packed block (its first panels) lie at the pointers. Fewer
-// rows take several panels at once, so that enough sums hide the latency; bits do not depend on it.
-template <class T, int rows>
-void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const ForwardScratch<T>& m,
-                  const uint32_t* q, const Rows& state, int64_t row, int64_t key, const uint32_t* keys,
-                  const uint32_t* values, const Panels& panels) {
+// The same as it lies in memory, for so few rows that packing would cost more than they: what packing would
+// store goes from registers to registers. The same sums in the same order.
+template <class T>
+struct PlainBlock {
   using Word = typename T::From::Word;
+  using From = typename T::From;
+  using E = typename T::Element;
+  const E *k, *v, *next_k, *next_v;
+  int64_t k_time, v_time, count, head_size;
+
+  template <int rows>
+  INTARSIA_INLINE void scores(const uint32_t* q, const Panels& panels, float scale, float* scores) const {
+    constexpr int per = Word::elements;
+    const int64_t words = divide_up(head_size, per);
+    for (int64_t first = panels.first * NR; first < panels.end * NR; first += W) {
+      const int64_t left = count - first;
+      Floats sums[rows];
+      each<rows>([&](auto r) INTARSIA_INLINE { sums[r] = zeros(); });
+      for (int64_t w = 0; w < words; w += W) {
+        const E* from = k + first * k_time + w * per;
+        const int64_t elements = head_size - w * per;
+        Words key[W];
+        if (left >= W && elements >= W * per)
+          each<W>([&](auto i) INTARSIA_INLINE { key[i] = From::along(from + i * k_time, W * per); });
+        else
+          each<W>([&](auto i) INTARSIA_INLINE {
+            key[i] = i < left ? From::along(from + i * k_time, elements) : Words{};
+          });
+        transpose(key);
+        each<W>([&](auto i) INTARSIA_INLINE {
+          if (w + i >= words) return;
+          each<rows>([&](auto r) INTARSIA_INLINE {
+            each<Word::steps>([&](auto s) INTARSIA_INLINE {
+              sums[r] = Word::add(sums[r], Word::template left<s>(q + (w + i) * MR + r),
+                                  Word::template factor<s>(key[i]));
+            });
+          });
+        });
+      }
+      each<rows>([&](auto r)
+                     INTARSIA_INLINE { store(scores + r * row_words + first, sums[r] * all(scale)); });
+      for (int64_t i = first; i < smaller(first + W, count); i++)
+        fetch_row(next_k, i, k_time * sizeof(E), head_size * sizeof(E));
+    }
+  }
+
+  template <int rows, class Put>
+  INTARSIA_INLINE void outputs(const uint32_t* p, int64_t begin, int64_t end, Put put) const {
+    const auto output = [&](auto vectors, int64_t column) INTARSIA_INLINE {
+      constexpr int per = Word::elements;
+      Floats sums[rows][vectors];
+      each<rows>([&](auto r) INTARSIA_INLINE {
+        each<vectors>([&](auto j) INTARSIA_INLINE { sums[r][j] = zeros(); });
+      });
+      const bool whole = column + vectors * W <= head_size;
+      for (int64_t w = begin; w < end; w++) {
+        const E* from = v + w * per * v_time + column;
+        const int64_t left = count - w * per;
+        Words value[vectors];
+        if (whole && left >= per)
+          From::template rows_across<vectors>(from, v_time, value);
+        else
+          each<vectors>([&](auto j) INTARSIA_INLINE {
+            value[j] = From::across(from + j * W, v_time, left, head_size - column - j * W);
+          });
+        each<rows>([&](auto r) INTARSIA_INLINE {
+          each<Word::steps>([&](auto s) INTARSIA_INLINE {
+            const Floats weight = Word::template left<s>(p + r * (row_words / per) + w);
+            each<vectors>([&](auto j) INTARSIA_INLINE {
+              sums[r][j] = Word::add(sums[r][j], weight, Word::template factor<s>(value[j]));
+            });
+          });
+        });
+        if (column == 0)
+          for (int64_t i = w * per; i < smaller((w + 1) * per, count); i++)
+            fetch_row(next_v, i, v_time * sizeof(E), head_size * sizeof(E));
+      }
+      each<rows>([&](auto r) INTARSIA_INLINE {
+        each<vectors>([&](auto j) INTARSIA_INLINE { put(r, column + j * W, sums[r][j]); });
+      });
+    };
+    const int64_t width = divide_up(head_size, NR) * NR;
+    int64_t column = 0;
+    for (; column + 4 * W <= width; column += 4 * W) output(Index<4>{}, column);
+    if (column < width) output(Index<2>{}, column);
+  }
+};
+
+// Rows `row` .. of the heads; q and state lie at the pointers.
+template <class T, int rows, class Block>
+void forward_tile(const AttentionHeads& h, const ForwardScratch<T>& m, const uint32_t* q, const Rows& state,
+                  int64_t row, int64_t key, const Block& of_keys, const Panels& panels) {
   // Without steps the scale waits for the exponential, where it costs nothing and rounds once less.
   const TileRows of(h.mask, row, rows);
   const bool steps = h.score.any() || h.scale <= 0;
   const float scale2 = base_2_scale(h), scale = steps ? scale2 : 1, later = steps ? 1 : scale2;
-  constexpr int per = Word::elements, together = rows == 1 ? 4 : rows <= MR / 2 ? 2 : 1;
-
-  for (int p = panels.first; p < panels.end;) {
-    const uint32_t* from = keys + p * layout.key_panel;
-    float* out = m.scores + p * NR;
-    if (together > 1 && p + together <= panels.end) {
-      products<Word, rows, together>(q, from, layout.key_panel, layout.key_words, scale, out);
-      p += together;
-    } else {
-      if (panels.seen[p] != Seen::none) products<Word, rows, 1>(q, from, 0, layout.key_words, scale, out);
-      p++;
-    }
-  }
+  of_keys.template scores<rows>(q, panels, scale, m.scores);
   for (int p = panels.first; p < panels.end; p++) {
     float* score = m.scores + p * NR;
     if (panels.seen[p] == Seen::none) {
@@ -270,43 +399,27 @@ void forward_tile(const AttentionHeads& h, const Packed<T>& layout, const Forwar
   for (int r = 0; r < rows; r++)
     store(state.sums + r * W, join.joined(r, load(state.sums + r * W), load(sums[r])));
 
-  const int64_t begin = panels.first * NR / per;
-  const int64_t end = divide_up(smaller(panels.end * NR, h.mask.keys - key), per);
-  const auto* p = reinterpret_cast<const uint32_t*>(m.p) + begin;
-  const auto output = [&](auto count, int64_t panel) INTARSIA_INLINE {
-    float* out = state.o + panel * NR;
-    tile<Word, rows, 2 * count, 0>(
-        p, row_words / per, values + panel * layout.value_panel + begin * NR, layout.value_panel, end - begin,
-        [](auto, auto) INTARSIA_INLINE { return zeros(); },
-        [&](auto& c) INTARSIA_INLINE {
-          each<rows>([&](auto r) INTARSIA_INLINE {
-            each<2 * count>([&](auto j) INTARSIA_INLINE {
-              float* x = out + r * state.width + j * W;
-              store(x, join.joined(r, load(x), c[r][j]));
-            });
-          });
-        },
-        [](int64_t) INTARSIA_INLINE {});
-  };
-  int64_t c = 0;
-  if constexpr (together > 1)
-    for (; c + together <= layout.value_panels; c += together) output(Index<together>{}, c);
-  for (; c < layout.value_panels; c++) output(Index<1>{}, c);
+  constexpr int per = T::From::Word::elements;
+  of_keys.template outputs<rows>(reinterpret_cast<const uint32_t*>(m.p), panels.first * NR / per,
+                                 divide_up(smaller(panels.end * NR, h.mask.keys - key), per),
+                                 [&](auto r, int64_t column, Floats sum) INTARSIA_INLINE {
+                                   float* x = state.o + r * state.width + column;
+                                   store(x, join.joined(r, load(x), sum));
+                                 });
 }
 
 // A row's bits do not depend on the tile's height, so few heights suffice.
 template <class T>
-void forward_rows(const AttentionHeads& h, const Packed<T>& layout, const ForwardScratch<T>& m,
-                  const uint32_t* q, const Rows& state, int64_t row, int64_t count, int64_t key,
-                  const uint32_t* keys, const uint32_t* values, bool all) {
+void forward_rows(const AttentionHeads& h, const ForwardScratch<T>& m, const uint32_t* q, const Rows& state,
+                  int64_t row, int64_t count, int64_t key, const PackedBlock<T>& of_keys, bool all) {
   const Panels panels = panels_of(h, row, count, key, all);
   if (panels.end == 0) return;
   if (count == 1)
-    forward_tile<T, 1>(h, layout, m, q, state, row, key, keys, values, panels);
+    forward_tile<T, 1>(h, m, q, state, row, key, of_keys, panels);
   else if (count <= MR / 2)
-    forward_tile<T, MR / 2>(h, layout, m, q, state, row, key, keys, values, panels);
+    forward_tile<T, MR / 2>(h, m, q, state, row, key, of_keys, panels);
   else
-    forward_tile<T, MR>(h, layout, m, q, state, row, key, keys, values, panels);
+    forward_tile<T, MR>(h, m, q, state, row, key, of_keys, panels);
 }
 
 template <class T>
@@ -326,9 +439,9 @@ void forward(const AttentionForward& w) {
       const Seen together = seen(mask, 0, mask.group, q0, q1, key, key + block);
       if (together == Seen::none) continue;
       for (int64_t t = 0; t < count; t += MR)
-        forward_rows(h, layout, m, m.q + t * layout.key_words, m.rows.from(t), row0 + t,
-                     smaller(MR, count - t), key, packed + layout.keys_at(key),
-                     packed + layout.values_at(key), together == Seen::all);
+        forward_rows(h, m, m.q + t * layout.key_words, m.rows.from(t), row0 + t, smaller(MR, count - t), key,
+                     PackedBlock<T>{layout, packed + layout.keys_at(key), packed + layout.values_at(key)},
+                     together == Seen::all);
     }
     put_rows<T>(h, w.out, m.rows, row0, row0 + count);
   }
@@ -336,8 +449,11 @@ void forward(const AttentionForward& w) {
 
 // ---- few rows: every block apart
 
+constexpr int plain_rows = 4;  // up to so many take keys and values as they lie in memory
+
 // Rows padded to the heights of tiles.
 inline int64_t padded_rows(const AttentionHeads& h) {
+  if (h.rows() <= plain_rows) return h.rows() == 1 ? 1 : plain_rows;
   const int64_t rest = h.rows() % MR, whole = h.rows() - rest;
   return whole + (rest <= 1 ? rest : rest <= MR / 2 ? MR / 2 : MR);
 }
@@ -362,14 +478,6 @@ int64_t block_scratch(const AttentionHeads& h) {
          Packed<T>(h.head_size, block).words() * 4;
 }
 
-// Asks for the rows begin .. end of a matrix, which will be read after this block.
-inline void fetch_rows(const void* next, int64_t begin, int64_t end, int64_t distance, int64_t row_bytes) {
-  if (!next) return;
-  const char* row = static_cast<const char*>(next) + begin * distance;
-  for (int64_t i = begin; i < end; i++, row += distance)
-    for (int64_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(row + at);
-}
-
 template <class T>
 void forward_block(const AttentionBlock& w) {
   const AttentionHeads& h = w.heads;
@@ -382,22 +490,37 @@ void forward_block(const AttentionBlock& w) {
   const Seen together = seen(h.mask, 0, h.mask.group, 0, h.mask.queries, w.key, w.key + block);
   if (together == Seen::none) return;
   using E = typename T::Element;
-  constexpr auto element = static_cast<int64_t>(sizeof(E));
+  const auto *k = static_cast<const E*>(w.k), *v = static_cast<const E*>(w.v);
   const int64_t count = smaller(block, h.mask.keys - w.key);
+  pack_queries(h, 0, rows, m);
+  if (rows <= plain_rows) {
+    const PlainBlock<T> plain = {k,
+                                 v,
+                                 static_cast<const E*>(w.next_k),
+                                 static_cast<const E*>(w.next_v),
+                                 w.k_time,
+                                 w.v_time,
+                                 count,
+                                 h.head_size};
+    const Panels panels = panels_of(h, 0, rows, w.key, together == Seen::all);
+    if (panels.end == 0) return;
+    if (rows == 1)
+      forward_tile<T, 1>(h, m, m.q, state, 0, w.key, plain, panels);
+    else
+      forward_tile<T, plain_rows>(h, m, m.q, state, 0, w.key, plain, panels);
+    return;
+  }
   for (int64_t key = 0; key < count; key += NR) {
     const int64_t end = smaller(key + NR, count);
-    fetch_rows(w.next_k, key, end, w.k_time * element, h.head_size * element);
-    pack_rows<typename T::From, NR>(static_cast<const E*>(w.k) + key * w.k_time, w.k_time, end - key,
-                                    h.head_size, packed + layout.keys_at(key));
-    fetch_rows(w.next_v, key, end, w.v_time * element, h.head_size * element);
-    pack_columns<typename T::From, NR>(static_cast<const E*>(w.v) + key * w.v_time, w.v_time, h.head_size,
-                                       end - key, layout.value_panels, layout.value_panel,
+    pack_rows<typename T::From, NR>(k + key * w.k_time, w.k_time, end - key, h.head_size,
+                                    packed + layout.keys_at(key));
+    pack_columns<typename T::From, NR>(v + key * w.v_time, w.v_time, h.head_size, end - key,
+                                       layout.value_panels, layout.value_panel,
                                        packed + layout.values_at(0) + key / layout.per * NR);
   }
-  pack_queries(h, 0, rows, m);
   for (int64_t t = 0; t < rows; t += MR)
-    forward_rows(h, layout, m, m.q + t * layout.key_words, state.from(t), t, smaller(MR, rows - t), w.key,
-                 packed, packed + layout.values_at(0), together == Seen::all);
+    forward_rows(h, m, m.q + t * layout.key_words, state.from(t), t, smaller(MR, rows - t), w.key,
+                 PackedBlock<T>{layout, packed, packed + layout.values_at(0)}, together == Seen::all);
 }
 
 template <class T>
