@@ -11,6 +11,7 @@
 #include "train/loop.h"
 #include "train/optimizer/optimizer.h"
 #include "train/optimizer/schedule.h"
+#include "train/recipe.h"
 
 namespace intarsia {
 
@@ -106,6 +107,7 @@ Outcome run(const Cell& cell) {
   const std::unique_ptr<Model> model = make_model(model_config(recipe, text.tokenizer->size()), seed);
   Optimizer optimizer(*model, recipe.optimizer, dtype_named(recipe.training.compute), recipe.precision,
                       recipe.average, recipe.training.steps);
+  const std::unique_ptr<const Autocast> autocast = autocast_of(recipe);
   const int64_t rows = recipe.training.batch, steps = recipe.training.steps;
   Outcome outcome;
   double recent = 0;

@@ -12,10 +12,10 @@
 #include "core/format.h"
 #include "core/threads.h"
 #include "data/json.h"
-#include "intarsia/autocast.h"
 #include "intarsia/op.h"
 #include "kernel/table.h"
 #include "train/dataset.h"
+#include "train/recipe.h"
 #include "train/recompute.h"
 #include "train/report/events.h"
 #include "train/report/log.h"
@@ -108,8 +108,7 @@ class Run {
     if (!open_data(checkpoint.has_value())) return false;
     if (samples_wanted()) tokenizer_->encode(recipe_.samples.prompt);  // throws now and not in an hour
     const DType compute = dtype_named(recipe_.training.compute);
-    if (const Recipe::Precision& p = recipe_.precision; !p.narrow.empty() || !p.wide.empty())
-      autocast_.emplace(compute == DType::f32 ? DType::bf16 : compute, p.narrow, p.wide);
+    autocast_ = autocast_of(recipe_);
     optimizer_.emplace(*model_, recipe_.optimizer, compute, recipe_.precision, recipe_.average,
                        recipe_.training.steps);
     if (checkpoint) {
@@ -451,7 +450,7 @@ class Run {
   std::shared_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<Dataset> dataset_;
-  std::optional<Autocast> autocast_;  // for as long as the run lives, in its thread
+  std::unique_ptr<const Autocast> autocast_;  // for as long as the run lives, in its thread
   std::optional<Optimizer> optimizer_;
   TrainState state_;
   TimeRecord& time_ = state_.time;

@@ -11,7 +11,6 @@
 #include "core/fail.h"
 #include "core/spelling.h"
 #include "data/file.h"
-#include "intarsia/autocast.h"
 #include "train/optimizer/optimizer.h"
 #include "train/recompute.h"
 
@@ -429,6 +428,13 @@ std::string recipe_help() {
     text += fmt::format("{:<36} {}\n", entry, meaning(field));
   }
   return text;
+}
+
+std::unique_ptr<const Autocast> autocast_of(const Recipe& recipe) {
+  const Recipe::Precision& p = recipe.precision;
+  if (p.narrow.empty() && p.wide.empty()) return nullptr;
+  const DType compute = dtype_named(recipe.training.compute);
+  return std::make_unique<const Autocast>(compute == DType::f32 ? DType::bf16 : compute, p.narrow, p.wide);
 }
 
 }  // namespace intarsia

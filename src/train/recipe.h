@@ -1,8 +1,10 @@
 // The table of a recipe's keys: reading, writing, command-line assignments, help and defaults all walk it.
 #pragma once
+#include <memory>
 #include <span>
 #include <variant>
 
+#include "intarsia/autocast.h"
 #include "intarsia/train.h"
 
 namespace intarsia {
@@ -19,5 +21,8 @@ struct RecipeField {
 };
 
 std::span<const RecipeField> recipe_fields();
+
+// The policy of precision.narrow and precision.wide, for as long as it is held; null if both are empty.
+std::unique_ptr<const Autocast> autocast_of(const Recipe& recipe);
 
 }  // namespace intarsia

@@ -197,6 +197,26 @@ TEST(AttentionLengths, TiledMemoryGrowsWithTheLengthAndStoredWithItsSquare) {
   EXPECT_LT(growth("tiled"), 2.2);
 }
 
+TEST(LanguageModel, FollowsThePolicyOfItsRecipe) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "intarsia-policy";
+  std::filesystem::create_directories(folder);
+  std::string text;
+  for (int i = 0; i < 400; i++) text += "the quick brown fox number " + std::to_string(i * 37 % 101) + "\n";
+  write_file(folder / "text.txt", text);
+  const auto loss = [&](const char* narrow) {
+    const Settings settings = {{"data.path", (folder / "text.txt").string()},
+                               {"training.steps", "3"},
+                               {"schedule.warm_up", "0"},
+                               {"evaluation.batches", "1"},
+                               {"precision.narrow", narrow}};
+    return task_named("language_model").run(Cell(settings, 1, folder, {})).measures[1];
+  };
+  const double wide = loss(""), narrow = loss("linear");
+  EXPECT_NE(wide, narrow);
+  EXPECT_NEAR(wide, narrow, 0.05 * wide);
+  std::filesystem::remove_all(folder);
+}
+
 TEST(AttentionLengths, WithoutPyTorchSayHowToGetIt) {
   const Settings settings = {{"task.form", "math"},
                              {"task.python", "/nowhere/python"},

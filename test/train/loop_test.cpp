@@ -162,6 +162,23 @@ TEST(Loop, Bf16ComputeFollowsF32) {
   EXPECT_NEAR(*exact.validation, *rounded.validation, 0.05);
 }
 
+TEST(Loop, OperationsOfTheNarrowListComputeInBf16AndWeightsStayF32) {
+  const Scratch scratch;
+  Recipe recipe = test::small_recipe(scratch, "f32");
+  const std::vector<double> wide = train(recipe).losses;
+  recipe.training.out = (scratch.path() / "autocast").string();
+  recipe.precision.narrow = "linear matmul attention";
+  recipe.precision.wide = "rms_norm cross_entropy";
+  const std::vector<double> mixed = train(recipe).losses;
+  ASSERT_EQ(mixed.size(), wide.size());
+  EXPECT_NE(mixed[0], wide[0]);
+  for (size_t i = 0; i < mixed.size(); i++) EXPECT_NEAR(mixed[i], wide[i], 0.03 * wide[i]) << i;
+  const Loaded loaded = load(recipe.training.out);
+  for (const Weight& weight : loaded.model->weights()) EXPECT_EQ(weight.tensor->dtype(), DType::f32);
+  recipe.precision.narrow = "linaer";
+  EXPECT_THROW(train(recipe), Error);
+}
+
 TEST(Loop, InitGoesOnFromAModelWithItsTokenizer) {
   const Scratch scratch;
   Recipe recipe = test::small_recipe(scratch, "first");
