@@ -28,6 +28,7 @@ struct Recipe {
     std::string kind = "bpe";
     int64_t vocabulary = 4096;
     std::string path;
+    double sampling = 0;
   } tokenizer;
   struct ModelShape {
     std::string init;

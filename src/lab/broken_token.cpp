@@ -1,11 +1,9 @@
 // What prompts cost that end inside a token, for a model trained here (on nine tenths of the text) or a given
 // one: behind random cuts of the last tenth.
-#include <functional>
 #include <string_view>
 
 #include "core/fail.h"
 #include "data/file.h"
-#include "data/text.h"
 #include "generate/cut_loss.h"
 #include "intarsia/op.h"
 #include "lab/task.h"
@@ -23,31 +21,13 @@ constexpr Measure measures[] = {{"naive", "nats/byte", Measure::Better::lower, 4
                                 {"exact", "nats/byte", Measure::Better::lower, 4},
                                 {"healing recovers", "% of the gap", Measure::Better::higher, 1}};
 
-// Tokens of the text as training sees them: with a rate of dropout, merges are left out at random (subword
-// regularization).
-TokenShards tokens_of(const Recipe& recipe, const Tokenizer& tokenizer, double dropout, const Cell& cell) {
-  TextSource source(recipe.data.path);
-  TokenOptions options;
-  options.vocabulary = tokenizer.size();
-  options.separator = tokenizer.eos.value_or(-1);
-  options.validation = 0;
-  options.tokenizer = fmt::format("{} {} {}", recipe.tokenizer.kind, recipe.tokenizer.vocabulary, dropout);
-  SubwordSampling sampling;
-  sampling.dropout = dropout;
-  const auto encode = [&](std::string_view part) {
-    Random random(std::hash<std::string_view>()(part));
-    return dropout > 0 ? tokenizer.sample(part, sampling, random) : tokenizer.encode(part);
-  };
-  const auto shards =
-      cell.directory() / fmt::format("cut-tokens-{}-{}", recipe.tokenizer.vocabulary, dropout);
-  return TokenShards::prepare(shards, source, encode, options);
-}
-
-Loaded trained(const Recipe& recipe, double dropout, const Cell& cell, Curve& curve) {
+Loaded trained(const Recipe& recipe, const Cell& cell, Curve& curve) {
   Loaded loaded;
   loaded.tokenizer = make_tokenizer(recipe);
   const auto seed = static_cast<uint64_t>(cell.seed());
-  const Dataset dataset(tokens_of(recipe, *loaded.tokenizer, dropout, cell), recipe.model.context, seed);
+  const auto shards = cell.directory() / fmt::format("cut-tokens-{}", recipe.tokenizer.vocabulary);
+  const Dataset dataset(tokenize(recipe, *loaded.tokenizer, shards, {}), recipe.model.context, seed,
+                        loaded.tokenizer, recipe.tokenizer.sampling);
   loaded.model = make_model(model_config(recipe, loaded.tokenizer->size()), seed);
   Optimizer optimizer(*loaded.model, recipe.optimizer, dtype_named(recipe.training.compute), recipe.precision,
                       recipe.average, recipe.training.steps);
@@ -67,6 +47,7 @@ Loaded trained(const Recipe& recipe, double dropout, const Cell& cell, Curve& cu
 Outcome run(const Cell& cell) {
   Recipe base;
   base.data.path = "text/wikitext2.test.txt";
+  base.data.validation = 0;
   base.tokenizer.vocabulary = 4096;
   base.model.layers = 3;
   base.model.width = 128;
@@ -77,7 +58,6 @@ Outcome run(const Cell& cell) {
   base.schedule.warm_up = 40;
   Recipe recipe = cell.recipe(base);
   const std::string given = cell.text("model", "");
-  const double dropout = cell.number("dropout", 0);
   HealingMeasure options;
   options.cuts = static_cast<int64_t>(cell.number("cuts", 1000));
   options.context = static_cast<size_t>(cell.number("context", 256));
@@ -92,7 +72,7 @@ Outcome run(const Cell& cell) {
     recipe.data.path = (cell.directory() / "cut-text.txt").string();
     write_file(recipe.data.path, text.substr(0, held));
     check_recipe(recipe);
-    loaded = trained(recipe, dropout, cell, outcome.curve);
+    loaded = trained(recipe, cell, outcome.curve);
   } else {
     loaded = load(given);
   }

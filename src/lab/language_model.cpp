@@ -102,7 +102,8 @@ Outcome run(const Cell& cell) {
   cell.finish();
   const Text& text = text_of(recipe, characters, cell);
   const auto seed = static_cast<uint64_t>(cell.seed());
-  const Dataset dataset(TokenShards::open(text.shards), recipe.model.context, seed);
+  const Dataset dataset(TokenShards::open(text.shards), recipe.model.context, seed, text.tokenizer,
+                        recipe.tokenizer.sampling);
   if (dataset.validation_windows() == 0) fail("lab: {} is too short to validate on", recipe.data.path);
   const std::unique_ptr<Model> model = make_model(model_config(recipe, text.tokenizer->size()), seed);
   Optimizer optimizer(*model, recipe.optimizer, dtype_named(recipe.training.compute), recipe.precision,

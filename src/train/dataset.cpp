@@ -12,7 +12,7 @@ namespace intarsia {
 namespace {
 
 constexpr uint64_t tokenizer_text = uint64_t{64} << 20;  // bytes that a tokenizer is trained on, about
-constexpr uint64_t start_stream = 0x7374617274;
+constexpr uint64_t start_stream = 0x7374617274, sampling_stream = 0x73616d706c65;
 
 TextSource open_text(const Recipe& recipe) {
   return TextSource(recipe.data.path, {.field = recipe.data.field});
@@ -63,8 +63,15 @@ TokenShards tokenize(const Recipe& recipe, const Tokenizer& tokenizer, const std
 
 // ---- batches
 
-Dataset::Dataset(TokenShards shards, int64_t context, uint64_t seed)
+Dataset::Dataset(TokenShards shards, int64_t context, uint64_t seed,
+                 std::shared_ptr<const Tokenizer> tokenizer, double sampling)
     : shards_(std::move(shards)), context_(context), seed_(seed), row_(static_cast<size_t>(context) + 1) {
+  if (sampling > 0) {
+    tokenizer_ = std::move(tokenizer);
+    sampling_.dropout = sampling_.alpha = sampling;
+    Random random(seed);
+    tokenizer_->sample("a", sampling_, random);  // throws now and not in the first step
+  }
   // The start of an epoch moves by less than one window, so one window is left free for it.
   windows_ = (shards_.train_size() - context) / context;
   if (windows_ < 1)
@@ -82,8 +89,33 @@ int64_t Dataset::position(int64_t sample) const {
   return static_cast<int64_t>(start.word[0] % static_cast<uint64_t>(context_)) + window * context_;
 }
 
-void Dataset::read_row(int64_t begin, int64_t row, Array& ids, Array& targets) const {
-  shards_.read(begin, row_);
+// Fills row_ with a drawn segmentation of the sample's text.
+void Dataset::draw_row(int64_t sample) const {
+  const int64_t begin = position(sample), best_count = static_cast<int64_t>(row_.size());
+  // The best segmentation is nearly always the shortest; where it is not, it is taken.
+  const int64_t count = std::min(best_count + best_count / 4 + 8, shards_.train_size() - begin);
+  Ids best(static_cast<size_t>(count)), drawn;
+  shards_.read(begin, best);
+  Random random(seed_, sampling_stream, static_cast<uint64_t>(sample) << 20);
+  std::string text;
+  const auto draw = [&] {
+    const Ids part = tokenizer_->sample(text, sampling_, random);
+    drawn.insert(drawn.end(), part.begin(), part.end());
+    text.clear();
+  };
+  for (const int32_t id : best) {
+    const std::string_view bytes = tokenizer_->bytes(id);
+    text += bytes;
+    if (!bytes.empty()) continue;
+    draw();
+    drawn.push_back(id);  // a special token
+  }
+  draw();
+  const Ids& row = drawn.size() < row_.size() ? best : drawn;
+  std::copy_n(row.begin(), row_.size(), row_.begin());
+}
+
+void Dataset::write_row(int64_t row, Array& ids, Array& targets) const {
   const size_t bytes = static_cast<size_t>(context_) * sizeof(int32_t);
   std::memcpy(ids.mutable_data<int32_t>() + row * context_, row_.data(), bytes);
   std::memcpy(targets.mutable_data<int32_t>() + row * context_, row_.data() + 1, bytes);
@@ -92,15 +124,24 @@ void Dataset::read_row(int64_t begin, int64_t row, Array& ids, Array& targets) c
 Batch Dataset::training(int64_t sample, int64_t rows) const {
   Array ids = Array::empty({rows, context_}, DType::i32),
         targets = Array::empty({rows, context_}, DType::i32);
-  for (int64_t row = 0; row < rows; row++) read_row(position(sample + row), row, ids, targets);
+  for (int64_t row = 0; row < rows; row++) {
+    if (tokenizer_) {
+      draw_row(sample + row);
+    } else {
+      shards_.read(position(sample + row), row_);
+    }
+    write_row(row, ids, targets);
+  }
   return {Tensor(std::move(ids)), Tensor(std::move(targets))};
 }
 
 Batch Dataset::validation(int64_t window, int64_t rows) const {
   Array ids = Array::empty({rows, context_}, DType::i32),
         targets = Array::empty({rows, context_}, DType::i32);
-  for (int64_t row = 0; row < rows; row++)
-    read_row(shards_.train_size() + (window + row) * context_, row, ids, targets);
+  for (int64_t row = 0; row < rows; row++) {
+    shards_.read(shards_.train_size() + (window + row) * context_, row_);
+    write_row(row, ids, targets);
+  }
   return {Tensor(std::move(ids)), Tensor(std::move(targets))};
 }
 

@@ -28,7 +28,11 @@ struct Batch {
 // a shorter rest is left out.
 class Dataset {
  public:
-  Dataset(TokenShards shards, int64_t context, uint64_t seed);
+  // With a rate of `sampling` above 0, the text of a training window is segmented anew at random (subword
+  // regularization), by (seed, s) too: as it takes more tokens, some of the window's end is left to other
+  // epochs. Validation sees the best segmentation. An error if the tokenizer has one only.
+  Dataset(TokenShards shards, int64_t context, uint64_t seed,
+          std::shared_ptr<const Tokenizer> tokenizer = nullptr, double sampling = 0);
   const TokenShards& shards() const { return shards_; }
   int64_t context() const { return context_; }
   int64_t windows() const { return windows_; }  // of an epoch
@@ -38,11 +42,14 @@ class Dataset {
   Batch validation(int64_t window, int64_t rows) const;
 
  private:
-  void read_row(int64_t begin, int64_t row, Array& ids, Array& targets) const;
+  void write_row(int64_t row, Array& ids, Array& targets) const;
+  void draw_row(int64_t sample) const;
   TokenShards shards_;
   int64_t context_, windows_, validation_windows_;
   uint64_t seed_;
-  mutable std::vector<int32_t> row_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  SubwordSampling sampling_;
+  mutable std::vector<int32_t> row_;  // a window and the id behind it
 };
 
 }  // namespace intarsia

@@ -179,7 +179,8 @@ class Run {
       return false;
     }
     const int64_t context = std::min(recipe_.model.context, model_->context());
-    dataset_.emplace(std::move(*shards), context, static_cast<uint64_t>(recipe_.training.seed));
+    dataset_.emplace(std::move(*shards), context, static_cast<uint64_t>(recipe_.training.seed), tokenizer_,
+                     recipe_.tokenizer.sampling);
     return true;
   }
 

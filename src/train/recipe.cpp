@@ -36,6 +36,10 @@ constexpr RecipeField fields[] = {
      "byte-level BPE trained on the data, one id per character, or a file"},
     {FIELD(tokenizer.vocabulary), 256, 1 << 20, "", "ids of a BPE, at most"},
     {FIELD(tokenizer.path), 0, 0, "", "tokenizer.json or its directory, for kind = \"file\""},
+    {FIELD(tokenizer.sampling), 0, 1, "",
+     "subword regularization: training sees other segmentations each time; a BPE leaves out this share of "
+     "its "
+     "merges, a unigram or BytePiece model draws them by exp(sampling x score); 0: the best one"},
 
     {FIELD(model.init), 0, 0, "", "a model to go on from; the keys below, but for context, are then its own"},
     {FIELD(model.type), 0, 0, "", "architecture: the model_type of a config.json"},
@@ -373,6 +377,9 @@ void check_recipe(const Recipe& recipe) {
     fail_hint("add data=FILE", "recipe: data.path is empty, expected a text, a directory or JSON lines");
   if (recipe.tokenizer.kind == "file" && recipe.tokenizer.path.empty() && model.init.empty())
     fail("recipe: tokenizer.kind is \"file\", so tokenizer.path must name one");
+  if (recipe.tokenizer.kind == "characters" && recipe.tokenizer.sampling > 0)
+    fail("recipe: tokenizer.sampling is {}, but characters have one segmentation only",
+         recipe.tokenizer.sampling);
   if (recipe.schedule.warm_up >= recipe.training.steps && recipe.training.steps > 1)
     fail_hint("lower schedule.warm_up", "recipe: schedule.warm_up is {} steps, the run has {}",
               recipe.schedule.warm_up, recipe.training.steps);

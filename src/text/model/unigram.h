@@ -65,6 +65,7 @@ class Unigram final : public SegmentationModel {
   }
 
   UnigramParts parts_;
+  std::vector<bool> has_score_;  // by id: not of those that stand for unknown characters
   Trie trie_;
   mutable std::mutex weights_mutex_;
   mutable std::shared_ptr<const Weights> weights_;  // of the alpha that was asked for last

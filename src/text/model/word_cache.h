@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -40,7 +41,7 @@ class WordCache {
     if (entry.low.load(std::memory_order_acquire) != key.low) return false;
     const uint64_t high = entry.high.load(std::memory_order_acquire);
     if ((high & ~count_mask) != key.high) return false;
-    std::array<uint64_t, pairs> ids;
+    std::array<uint64_t, pairs> ids = {};
     const size_t count = (high & count_mask) >> count_shift;
     for (size_t i = 0; 2 * i < count; ++i) ids[i] = entry.ids[i].load(std::memory_order_acquire);
     if (version % 2 == 1 || entry.version.load(std::memory_order_relaxed) != version) return false;
@@ -48,7 +49,8 @@ class WordCache {
       out.push_back(static_cast<int32_t>(ids[0]));
       return true;
     }
-    for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(ids[i / 2] >> (i % 2 * 32)));
+    const auto each = std::bit_cast<std::array<int32_t, 2 * pairs>>(ids);
+    out.insert(out.end(), each.begin(), each.begin() + static_cast<std::ptrdiff_t>(count));
     return true;
   }
 

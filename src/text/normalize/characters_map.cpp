@@ -1,5 +1,6 @@
 #include "text/normalize/characters_map.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/fail.h"
@@ -22,23 +23,38 @@ CharactersMap::CharactersMap(std::string_view bytes, std::string_view name) {
   if (texts_.empty() || texts_.back() != '\0') texts_ += '\0';
 }
 
+namespace {
+
+// A unit: bits 0-7 and 31 the label (31: the unit is a value), 8 whether a value follows, 9 and 10-30 the
+// offset.
+uint32_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & (1u << 9)) >> 6); }
+bool has_value(uint32_t unit) { return (unit >> 8 & 1) != 0; }
+
+}  // namespace
+
+bool CharactersMap::step(size_t& at, unsigned char byte) const {
+  const size_t next = (at ^ offset_of(units_[at])) ^ byte;
+  if (next >= units_.size() || (units_[next] & (1u << 31 | 0xff)) != byte) return false;
+  at = next;
+  return true;
+}
+
+bool CharactersMap::begins(std::string_view text) const {
+  size_t at = 0;
+  return !units_.empty() && std::all_of(text.begin(), text.end(),
+                                        [&](char c) { return step(at, static_cast<unsigned char>(c)); });
+}
+
 CharactersMap::Found CharactersMap::find(std::string_view text, bool first) const {
-  // A unit: bits 0-7 and 31 the label (31: the unit is a value), 8 whether a value follows, 9 and 10-30 the
-  // offset.
-  const auto offset = [](uint32_t unit) { return (unit >> 10) << ((unit & (1u << 9)) >> 6); };
   Found found;
   if (units_.empty()) return found;
-  uint32_t at = offset(units_[0]);
+  size_t at = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    at ^= byte;
-    if (at >= units_.size()) break;
-    const uint32_t unit = units_[at];
-    if ((unit & (1u << 31 | 0xff)) != byte) break;
-    at ^= offset(unit);
-    if (!(unit >> 8 & 1)) continue;
-    if (at >= units_.size()) break;
-    const size_t value = units_[at] & 0x7fffffff;
+    if (!step(at, static_cast<unsigned char>(text[i]))) break;
+    if (!has_value(units_[at])) continue;
+    const size_t leaf = at ^ offset_of(units_[at]);
+    if (leaf >= units_.size()) break;
+    const size_t value = units_[leaf] & 0x7fffffff;
     if (value >= texts_.size()) break;
     found = {i + 1, texts_.c_str() + value};
     if (first) break;
@@ -90,6 +106,7 @@ class SentencePieceNormalizer {
     std::vector<std::pair<std::string_view, int32_t>> kept;
     for (const std::string& symbol : rules_.kept) kept.emplace_back(symbol, 0);
     if (!kept.empty()) kept_ = Trie(std::move(kept), "tokenizer");
+    for (int byte = 0; byte < 128; ++byte) plain_[byte] = stands_for_itself(static_cast<char>(byte));
   }
 
   std::string operator()(std::string_view text) const {
@@ -105,6 +122,12 @@ class SentencePieceNormalizer {
     if (rules_.add_dummy_prefix && !rules_.whitespace_as_suffix) out += space_;
     bool after_space = squeeze;
     while (!text.empty()) {
+      if (const size_t length = plain_run(text); length > 0) {
+        out += text.substr(0, length);
+        text.remove_prefix(length);
+        after_space = false;
+        continue;
+      }
       Part part = next(text);
       text.remove_prefix(part.length);
       while (after_space && part.text.starts_with(' ')) part.text.remove_prefix(1);
@@ -124,6 +147,25 @@ class SentencePieceNormalizer {
     size_t length;  // of the input
     std::string_view text;
   };
+  // Whether nothing but an ASCII byte begins with this one and another ASCII byte: then it stays as it is
+  // before any ASCII byte. (Before others it may be a letter that a mark changes.)
+  bool stands_for_itself(char byte) const {
+    if (byte == ' ' || kept_.find({&byte, 1}) != Trie::none || rules_.map->longest({&byte, 1}).length > 0)
+      return false;
+    for (char c = 0; c >= 0 && c < 127; ++c) {
+      const char two[] = {byte, c};
+      if (rules_.map->begins({two, 2})) return false;
+    }
+    return true;
+  }
+  // The bytes at the start that stay as they are.
+  size_t plain_run(std::string_view text) const {
+    const auto is_plain = [&](size_t at) { return plain_[static_cast<unsigned char>(text[at])]; };
+    size_t end = 0;
+    while (end < text.size() && is_plain(end)) ++end;
+    const bool before_ascii = end == text.size() || static_cast<unsigned char>(text[end]) < 0x80;
+    return end == 0 || before_ascii ? end : end - 1;
+  }
   Part next(std::string_view text) const {
     if (const size_t length = kept_.longest(text).length; length > 0) return {length, text.substr(0, length)};
     if (const auto found = rules_.map->longest(text); found.length > 0) return {found.length, found.text};
@@ -143,6 +185,7 @@ class SentencePieceNormalizer {
   SentencePieceRules rules_;
   std::string_view space_;
   Trie kept_;
+  bool plain_[256] = {};
 };
 
 }  // namespace

@@ -24,9 +24,13 @@ class CharactersMap {
   // For the longest (or shortest) string in the map that `text` starts with.
   Found longest(std::string_view text) const { return find(text, false); }
   Found shortest(std::string_view text) const { return find(text, true); }
+  // Whether a string in the map begins with `text`.
+  bool begins(std::string_view text) const;
 
  private:
   Found find(std::string_view text, bool first) const;
+  // Goes on from the place `at` by a byte; false if nothing in the map does.
+  bool step(size_t& at, unsigned char byte) const;
   std::vector<uint32_t> units_;
   std::string texts_;  // each ends with a zero
 };

@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -57,20 +58,42 @@ detail::CharacterTable::CharacterTable() {
   }
 }
 
-size_t valid_character_length(std::string_view text) { return character_length(text.substr(0, 4)); }
+namespace {
+
+// What most texts are made of, by masks on four bytes: ASCII, and characters of three bytes that are neither
+// written too long nor surrogates. 0: look closer.
+size_t usual_character_length(uint32_t four) {
+  if ((four & 0x80) == 0) return 1;
+  const uint32_t top = four & 0x200f;  // the first byte's low half, and the bit that parts E0 and ED
+  const bool three = (four & 0xc0c0f0) == 0x8080e0 && top != 0 && top != 0x200d;
+  return three ? 3 : 0;
+}
+
+}  // namespace
+
+size_t valid_character_length(std::string_view text) {
+  uint32_t four;
+  if (text.size() < sizeof four) return character_length(text);
+  std::memcpy(&four, text.data(), sizeof four);
+  const size_t usual = usual_character_length(four);
+  return usual ? usual : character_length(text.substr(0, 4));
+}
 
 size_t valid_utf8_prefix(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
     uint64_t eight;
-    if (at + 8 <= text.size()) {
-      std::memcpy(&eight, text.data() + at, 8);
-      if ((eight & 0x8080808080808080u) == 0) {
+    if (at + sizeof eight <= text.size()) {
+      std::memcpy(&eight, text.data() + at, sizeof eight);
+      if (const uint64_t high = eight & 0x8080808080808080u; high == 0) {
         at += 8;
+        continue;
+      } else if (const auto ascii = static_cast<size_t>(std::countr_zero(high)) / 8; ascii > 0) {
+        at += ascii;
         continue;
       }
     }
-    const size_t length = character_length(text.substr(at, 4));
+    const size_t length = valid_character_length(text.substr(at));
     if (length == 0) break;
     at += length;
   }
