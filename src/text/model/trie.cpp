@@ -57,6 +57,7 @@ class FreePlaces {
 
 Trie::Trie(std::vector<std::pair<std::string_view, int32_t>> strings, std::string_view name) {
   std::sort(strings.begin(), strings.end());
+  for (const auto& string : strings) longest_string_ = std::max(longest_string_, string.first.size());
   FreePlaces places(name);
   // Strings [begin, end) share their first `depth` bytes, which lead to `node`.
   struct Range {

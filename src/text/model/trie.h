@@ -22,6 +22,8 @@ class Trie {
     const uint32_t next = nodes_[node].base() ^ byte;
     return nodes_[next].label() == byte + 1u ? next : none;
   }
+  // Bytes of the longest string.
+  size_t longest_string() const { return longest_string_; }
   // The value of the string that ends at `node`, or -1.
   int32_t value(uint32_t node) const { return nodes_[node].value; }
 
@@ -67,6 +69,7 @@ class Trie {
     uint32_t label() const { return link & 511; }
   };
   std::vector<Node> nodes_ = std::vector<Node>(256);
+  size_t longest_string_ = 0;
 };
 
 }  // namespace intarsia

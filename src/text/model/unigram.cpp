@@ -228,19 +228,20 @@ std::shared_ptr<const Unigram::Weights> Unigram::weights(double alpha) const {
   return made;
 }
 
-// From the end: the sum of the weights of all segmentations behind each place. From the start: each token
-// with the share that the segmentations through it have. One random number a token.
+// From the end: the sum of the weights of all segmentations behind each place, and a token drawn there with
+// the share that the segmentations through it have. One random number a place; those that lie inside the
+// tokens before them are not used.
 template <class Weight>
 void Unigram::draw(std::string_view word, const Weight* weights, Random& random, Ids& out) const {
+  struct Token {
+    uint32_t end;
+    int32_t id;
+  };
   Room<Scaled> room(word.size() + 1);
+  Room<Token> drawn_room(word.size());
   Scaled* sums = room.data();
+  Token* drawn = drawn_room.data();
   sums[word.size()] = {1, 0};
-  for (size_t begin = word.size(); begin-- > 0;) {
-    Scaled sum{0, sums[begin + 1].power};
-    each_edge(word, begin, [&](size_t end, int32_t id, double) { sum += sums[end] * weights[id + 1]; });
-    sum.normalize();
-    sums[begin] = sum;
-  }
   // A quick generator, seeded by the good one.
   uint64_t state = uint64_t{random.bits()} << 32 | random.bits();
   const auto uniform = [&] {  // splitmix64
@@ -249,23 +250,33 @@ void Unigram::draw(std::string_view word, const Weight* weights, Random& random,
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
   };
-  bool after_unknown = false;
-  for (size_t begin = 0; begin < word.size();) {
-    const Scaled sum = sums[begin];
-    double left = uniform() * sum.value;
-    size_t chosen_end = 0;
-    int32_t chosen = -1;
+  // The tokens that can begin at a place, and the sum up to each.
+  const size_t most = trie_.longest_string() + 1;
+  Room<Token> token_room(most);
+  Room<double> sum_room(most);
+  Token* tokens = token_room.data();
+  double* up_to = sum_room.data();
+  for (size_t begin = word.size(); begin-- > 0;) {
+    Scaled sum{0, sums[begin + 1].power};
+    size_t count = 0;
     each_edge(word, begin, [&](size_t end, int32_t id, double) {
-      const double weight = (sums[end] * weights[id + 1]).value_at(sum.power);
-      if (weight == 0 && chosen_end > 0) return true;
-      left -= weight;
-      chosen = id;
-      chosen_end = end;
-      return left >= 0;
+      const int64_t power = sum.power;
+      sum += sums[end] * weights[id + 1];
+      for (size_t i = 0; sum.power != power && i < count; ++i)
+        up_to[i] = Scaled{up_to[i], power}.value_at(sum.power);
+      up_to[count] = sum.value;
+      tokens[count++] = {static_cast<uint32_t>(end), id};
     });
-    append(word.substr(begin, chosen_end - begin), chosen, after_unknown, out);
-    begin = chosen_end;
+    const double place = uniform() * sum.value;
+    size_t chosen = 0;
+    for (size_t i = 0; i + 1 < count; ++i) chosen += up_to[i] <= place ? 1 : 0;
+    drawn[begin] = tokens[chosen];
+    sum.normalize();
+    sums[begin] = sum;
   }
+  bool after_unknown = false;
+  for (size_t begin = 0; begin < word.size(); begin = drawn[begin].end)
+    append(word.substr(begin, drawn[begin].end - begin), drawn[begin].id, after_unknown, out);
 }
 
 // https://kexue.fm/archives/9768: forward, each token against the best score so far.
