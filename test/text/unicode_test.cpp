@@ -5,6 +5,7 @@
 #include <random>
 
 #include "golden.h"
+#include "text/normalize/normalizer.h"
 #include "text/unicode/byte_level.h"
 
 namespace intarsia {
@@ -56,6 +57,12 @@ TEST(Unicode, NfcKeepsBrokenBytesAndComposesAroundThem) {
             "é\xff"
             "à\xe2\x82");
   EXPECT_EQ(to_nfc(std::string("nul\0e\u0301", 7)), std::string("nul\0é", 6));
+}
+
+TEST(Normalizer, BertStripsTheMarksOfTokenizersOlderUnicode) {
+  const auto stripped = bert_step({});
+  EXPECT_EQ(stripped("e\u0301a\ua9bd\u1885\u1886b"), "ea\ua9bd\u1885\u1886b");
+  EXPECT_EQ(stripped("a\u1734b\U0001171e"), "ab");
 }
 
 TEST(Unicode, NfcOfALongRunOfMarksIsNotQuadratic) {

@@ -72,7 +72,7 @@ class WordCache {
   }
 
  private:
-  static constexpr size_t size = size_t{1} << 14, pairs = 5;
+  static constexpr size_t size = size_t{1} << 15, pairs = 5;
   static constexpr int count_shift = 60;  // above the length
   static constexpr uint64_t count_mask = uint64_t{15} << count_shift;
   struct alignas(64) Entry {

@@ -147,13 +147,13 @@ class SentencePieceNormalizer {
     size_t length;  // of the input
     std::string_view text;
   };
-  // Whether nothing but an ASCII byte begins with this one and another ASCII byte: then it stays as it is
+  // Whether no rule is about this ASCII byte, or begins with it and another one: then it stays as it is
   // before any ASCII byte. (Before others it may be a letter that a mark changes.)
   bool stands_for_itself(char byte) const {
     if (byte == ' ' || kept_.find({&byte, 1}) != Trie::none || rules_.map->longest({&byte, 1}).length > 0)
       return false;
-    for (char c = 0; c >= 0 && c < 127; ++c) {
-      const char two[] = {byte, c};
+    for (int next = 0; next < 128; ++next) {
+      const char two[] = {byte, static_cast<char>(next)};
       if (rules_.map->begins({two, 2})) return false;
     }
     return true;

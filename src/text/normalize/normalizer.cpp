@@ -45,6 +45,12 @@ bool is_ideograph(char32_t code) {
          (code >= 0xf900 && code <= 0xfaff) || (code >= 0x2f800 && code <= 0x2fa1f);
 }
 
+// A nonspacing mark in the older Unicode of `tokenizers`; these five have another category since.
+bool is_accent(char32_t code) {
+  if (code == 0x1885 || code == 0x1886 || code == 0xa9bd) return false;
+  return code == 0x1734 || code == 0x1171e || category_of(code) == Category::Mn;
+}
+
 std::string clean(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -93,7 +99,7 @@ TextStep bert_step(const BertOptions& options) {
     if (options.handle_chinese_chars) text = spaced_ideographs(text);
     if (options.strip_accents) {
       text = to_normal_form(text, NormalForm::d);
-      text = filtered(text, [](char32_t code) { return category_of(code) != Category::Mn; });
+      text = filtered(text, [](char32_t code) { return !is_accent(code); });
     }
     if (options.lowercase) text = to_lower(text);
     return text;
