@@ -242,7 +242,7 @@ keep("image", "scans.jpg", progressive[:-2] + progressive[last:-2] * 120 + b"\xf
 for name, recipe in {
     "section": "[optimiser]\nkind = 'sgd'", "not_a_table": "optimizer = 1", "array": "[training]\nsteps = [1]",
     "date": "[training]\nsteps = 2024-01-01", "truth": "[training]\nsteps = true", "float": "[training]\nsteps = 1.5",
-    "table": "[training.steps]\na = 1", "syntax": "[training\n", "newline": "[data]\npath = \"a\\nb\\u0001\\\"\\\\\"",
+    "table": "[training.steps]\na = 1", "syntax": "[training\n", "bracket": "[(raining]\n", "newline": "[data]\npath = \"a\\nb\\u0001\\\"\\\\\"",
     "file": "[tokenizer]\nkind = 'file'", "warm_up": "[training]\nsteps = 5", "heads": "[model]\nwidth = 10\nheads = 3",
     "kv_heads": "[model]\nwidth = 12\nheads = 4\nkv_heads = 3\n[schedule]\nwarm_up = 0",
     "many": "[training]\nsteps = 1000000000\nbatch = 1000000\naccumulation = 65536",
