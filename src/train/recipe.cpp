@@ -439,11 +439,4 @@ std::string recipe_help() {
   return text;
 }
 
-std::unique_ptr<const Autocast> autocast_of(const Recipe& recipe) {
-  const Recipe::Precision& p = recipe.precision;
-  if (p.narrow.empty() && p.wide.empty()) return nullptr;
-  const DType compute = dtype_named(recipe.training.compute);
-  return std::make_unique<const Autocast>(compute == DType::f32 ? DType::bf16 : compute, p.narrow, p.wide);
-}
-
 }  // namespace intarsia
