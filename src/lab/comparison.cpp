@@ -13,6 +13,7 @@
 
 #include "core/fail.h"
 #include "data/file.h"
+#include "train/recipe.h"
 
 namespace intarsia {
 
@@ -20,8 +21,6 @@ namespace {
 
 constexpr size_t largest_file = size_t{1} << 18;
 constexpr size_t most_values = 64, most_runs = 100000;
-constexpr int most_dots =
-    500;  // in a line: each dot of a key nests a table, and tables are freed by recursion
 
 class Reader {
  public:
@@ -67,13 +66,7 @@ class Reader {
   toml::table parse(std::string_view text) const {
     if (text.size() > largest_file)
       fail("{}: has {} bytes, a comparison has at most {}", file_, text.size(), largest_file);
-    int line = 1, dots = 0;
-    for (const char c : text) {
-      if (c == '.' && ++dots > most_dots) fail("{}:{}: more than {} dots in a line", file_, line, most_dots);
-      if (c != '\n') continue;
-      line++;
-      dots = 0;
-    }
+    check_toml(text, file_);
     try {
       return toml::parse(text);
     } catch (const toml::parse_error& error) {

@@ -259,13 +259,7 @@ void set_field(Recipe& recipe, const RecipeField& field, const toml::node& node,
 toml::table parse(std::string_view text, std::string_view name) {
   if (text.size() > largest_recipe)
     fail("{}: has {} bytes, a recipe has at most {}", name, text.size(), largest_recipe);
-  int line = 1, dots = 0;
-  for (const char c : text) {
-    if (c == '.' && ++dots > most_dots) fail("{}:{}: more than {} dots in a line", name, line, most_dots);
-    if (c != '\n') continue;
-    line++;
-    dots = 0;
-  }
+  check_toml(text, name);
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& error) {
@@ -437,6 +431,34 @@ std::string recipe_help() {
     text += fmt::format("{:<36} {}\n", entry, meaning(field));
   }
   return text;
+}
+
+void check_toml(std::string_view text, std::string_view name) {
+  int line = 1, dots = 0;
+  // The quotes that end the string we are in; '#' stands for a comment, which a line ends.
+  std::string_view end;
+  for (size_t i = 0; i < text.size(); i++) {
+    const char c = text[i];
+    if (c == '.' && ++dots > most_dots) fail("{}:{}: more than {} dots in a line", name, line, most_dots);
+    if (c == '\n') line++, dots = 0;
+    if (end.empty()) {
+      const std::string_view rest = text.substr(i, 3);
+      if (rest == "\"\"\"" || rest == "'''")
+        end = rest, i += 2;
+      else if (c == '"' || c == '\'' || c == '#')
+        end = text.substr(i, 1);
+      else if (static_cast<unsigned char>(c) >= 0x80 && !(i < 3 && text.starts_with("\xEF\xBB\xBF")))
+        fail_hint("put the name or value in quotes", "{}:{}: a letter beyond ASCII outside of a string", name,
+                  line);
+    } else if (c == '\n' && end.size() == 1) {
+      end = {};
+    } else if (c == '\\' && end[0] == '"') {
+      i += i + 1 < text.size() && text[i + 1] != '\n';
+    } else if (end[0] != '#' && text.substr(i, end.size()) == end) {
+      i += end.size() - 1;
+      end = {};
+    }
+  }
 }
 
 }  // namespace intarsia

@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <string_view>
 #include <variant>
 
 #include "intarsia/autocast.h"
@@ -21,6 +22,11 @@ struct RecipeField {
 };
 
 std::span<const RecipeField> recipe_fields();
+
+// What toml++ must not be given: it frees nested tables by recursion, so a line has at most 500 dots; and
+// outside of strings and comments it runs into undefined behaviour on some letters beyond ASCII. Errors name
+// the line.
+void check_toml(std::string_view text, std::string_view name);
 
 // The policy of precision.narrow and precision.wide, for as long as it is held; null if both are empty.
 std::unique_ptr<const Autocast> autocast_of(const Recipe& recipe);

@@ -109,6 +109,20 @@ TEST(Recipe, DeepLongAndDottedTextIsRefusedWithoutHarm) {
             "recipe.toml: has 524288 bytes, a recipe has at most 262144");
 }
 
+TEST(Recipe, LettersBeyondAsciiStandInStringsAndCommentsOnly) {
+  EXPECT_NO_THROW(check_toml(
+      "\xEF\xBB\xBF# é\na = \"é \\\" é\" # é\nb = 'é'\nc = \"\"\"é\né \"\" é\"\"\"\nd = '''é\n'é'''\n", "r"));
+  for (const char* text :
+       {"a = 1\né = 2", "a = \"b\"\né = 1", "a = 'b\né", "# é\né", "a = \"\"\nb\xEF\xBB\x9F"}) {
+    try {
+      check_toml(text, "recipe");
+      ADD_FAILURE() << text;
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "recipe:2: a letter beyond ASCII outside of a string");
+    }
+  }
+}
+
 TEST(Recipe, EveryTruncationOfARecipeIsReadOrRefused) {
   const std::string text = to_toml(Recipe());
   for (size_t length = 0; length < text.size(); length += 7) {
