@@ -113,7 +113,7 @@ TEST(Recipe, LettersBeyondAsciiStandInStringsAndCommentsOnly) {
   EXPECT_NO_THROW(check_toml(
       "\xEF\xBB\xBF# é\na = \"é \\\" é\" # é\nb = 'é'\nc = \"\"\"é\né \"\" é\"\"\"\nd = '''é\n'é'''\n", "r"));
   for (const char* text :
-       {"a = 1\né = 2", "a = \"b\"\né = 1", "a = 'b\né", "# é\né", "a = \"\"\nb\xEF\xBB\x9F"}) {
+       {"a = 1\né = 2", "a = \"b\"\né = 1", "a = 'b\né", "# é\né", "a = \"\"\nb\xEF\xBB\x9F", "\na = +'&é"}) {
     try {
       check_toml(text, "recipe");
       ADD_FAILURE() << text;
