@@ -356,7 +356,8 @@ void override_recipe(Recipe& recipe, std::string_view assignment) {
     return;
   }
   toml::table document;
-  const bool one_line = value.find('\n') == value.npos;
+  // No number and no truth value has another character.
+  const bool one_line = std::all_of(value.begin(), value.end(), [](char c) { return c != '\n' && c >= 0; });
   try {
     if (one_line) document = toml::parse(fmt::format("value = {}", value));
   } catch (const toml::parse_error&) { document.clear(); }

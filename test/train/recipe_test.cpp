@@ -155,6 +155,8 @@ TEST(Recipe, WrongAssignmentsAreNamed) {
             "command line: training.steps is \"many\", expected a whole number, 1 or more");
   EXPECT_EQ(override_error("training.steps=5\nmodel.layers=3"),
             "command line: training.steps is \"5\\x0amodel.layers=3\", expected a whole number, 1 or more");
+  EXPECT_EQ(override_error("training.steps=\u0357"),
+            "command line: training.steps is \"\u0357\", expected a whole number, 1 or more");
   EXPECT_EQ(override_error("model.layers=-1"),
             "command line: model.layers is -1, expected a whole number from 1 to 1024");
 }
