@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 
@@ -11,6 +10,7 @@
 #include "data/file.h"
 #include "intarsia/op.h"
 #include "intarsia/random.h"
+#include "lab/peers.h"
 #include "lab/task.h"
 #include "page/parts.h"
 
@@ -89,19 +89,11 @@ std::vector<Point> measure_peer(const Lengths& lengths, const std::string& kind,
   return points;
 }
 
-std::string default_python() {
-  const char *peers = std::getenv("INTARSIA_PEERS"), *cache = std::getenv("XDG_CACHE_HOME"),
-             *home = std::getenv("HOME");
-  if (peers) return std::string(peers) + "/bin/python";
-  return (cache ? std::string(cache) : std::string(home ? home : "") + "/.cache") +
-         "/intarsia-peers/bin/python";
-}
-
 Outcome run(const Cell& cell, bool time) {
   const Lengths lengths{
       static_cast<int64_t>(cell.number("longest", 4096)), static_cast<int64_t>(cell.number("heads", 4)),
       static_cast<int64_t>(cell.number("width", 64)), static_cast<int>(cell.number("turns", 3))};
-  const std::string form = cell.text("form", "tiled"), python = cell.text("python", default_python()),
+  const std::string form = cell.text("form", "tiled"), python = cell.text("python", peers_python()),
                     script = cell.text("script", "bench/flash_peer.py");
   cell.finish();
   if (lengths.longest < 2 || lengths.longest > 1 << 20 || lengths.turns < 1 || lengths.heads < 1 ||

@@ -7,10 +7,9 @@
 #include "generate/cut_loss.h"
 #include "intarsia/op.h"
 #include "lab/task.h"
-#include "train/dataset.h"
+#include "lab/training_step.h"
 #include "train/loop.h"
-#include "train/optimizer/optimizer.h"
-#include "train/optimizer/schedule.h"
+#include "train/recipe.h"
 
 namespace intarsia {
 
@@ -31,15 +30,13 @@ Loaded trained(const Recipe& recipe, const Cell& cell, Curve& curve) {
   loaded.model = make_model(model_config(recipe, loaded.tokenizer->size()), seed);
   Optimizer optimizer(*loaded.model, recipe.optimizer, dtype_named(recipe.training.compute), recipe.precision,
                       recipe.average, recipe.training.steps);
+  const std::unique_ptr<const Autocast> autocast = autocast_of(recipe);
   for (int64_t step = 0; step < recipe.training.steps; ++step) {
     cell.check();
-    const Batch batch = dataset.training(step * recipe.training.batch, recipe.training.batch);
-    const Tensor loss = loaded.model->loss(loaded.model->hidden(batch.ids), batch.targets);
-    backward(loss * optimizer.loss_scale());
-    optimizer.step(learning_rate_at(recipe, step));
+    const double loss = training_step(recipe, *loaded.model, optimizer, dataset, step);
     if ((step + 1) % std::max<int64_t>(1, recipe.training.steps / 20) != 0) continue;
     curve.x.push_back(static_cast<double>(step + 1));
-    curve.y.push_back(loss.item());
+    curve.y.push_back(loss);
   }
   return loaded;
 }

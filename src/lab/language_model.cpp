@@ -7,10 +7,8 @@
 #include "data/file.h"
 #include "intarsia/op.h"
 #include "lab/task.h"
-#include "train/dataset.h"
+#include "lab/training_step.h"
 #include "train/loop.h"
-#include "train/optimizer/optimizer.h"
-#include "train/optimizer/schedule.h"
 #include "train/recipe.h"
 
 namespace intarsia {
@@ -122,12 +120,8 @@ Outcome run(const Cell& cell) {
   };
   for (int64_t step = 0; step < steps; step++) {
     cell.check();
-    const Batch batch = dataset.training(step * rows, rows);
-    const Tensor loss = model->loss(model->hidden(batch.ids), batch.targets);
-    if (!std::isfinite(loss.item())) fail("the loss is {} at step {}", loss.item(), step + 1);
-    if (step >= steps - std::max<int64_t>(1, steps / 10)) recent += loss.item(), counted++;
-    backward(loss * optimizer.loss_scale());
-    optimizer.step(learning_rate_at(recipe, step));
+    const double loss = training_step(recipe, *model, optimizer, dataset, step);
+    if (step >= steps - std::max<int64_t>(1, steps / 10)) recent += loss, counted++;
     const bool due = recipe.evaluation.every > 0 && (step + 1) % recipe.evaluation.every == 0;
     if (!due && step + 1 < steps) continue;
     outcome.curve.x.push_back(static_cast<double>(step + 1));

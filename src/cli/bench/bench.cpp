@@ -20,6 +20,7 @@
 #include "kernel/kernels.h"
 #include "kernel/measure.h"
 #include "kernel/table.h"
+#include "lab/peers.h"
 
 namespace intarsia::cli {
 
@@ -157,14 +158,7 @@ struct Options {
 };
 
 void bench(Options options) {
-  if (options.python.empty()) {
-    const char *peers = std::getenv("INTARSIA_PEERS"), *cache = std::getenv("XDG_CACHE_HOME"),
-               *home = std::getenv("HOME");
-    const std::string base =
-        peers ? peers
-              : (cache ? std::string(cache) : std::string(home ? home : "") + "/.cache") + "/intarsia-peers";
-    options.python = base + "/bin/python";
-  }
+  if (options.python.empty()) options.python = peers_python();
   if (options.name == "tokenizer") {
     const char* data = std::getenv("INTARSIA_DATA");
     TokenizerBench tokenizers;

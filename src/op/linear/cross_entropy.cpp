@@ -2,6 +2,7 @@
 // the gradients need of a block is taken before the next one overwrites it.
 #include <algorithm>
 
+#include "op/linear/views.h"
 #include "op/policy.h"
 
 namespace intarsia {
@@ -10,8 +11,6 @@ namespace {
 
 // Of a block: 64 MB of f32. Fewer rows would pack w more often for each product.
 constexpr int64_t block_elements = int64_t{1} << 24, fewest_rows = 64;
-
-Array transposed(const Array& x) { return x.view({x.dim(1), x.dim(0)}, {x.strides()[1], x.strides()[0]}); }
 
 Array rows_of(const Array& x, int64_t first, int64_t count) {
   if (x.rank() == 1) return x.view({count}, {1}, first);

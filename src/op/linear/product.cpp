@@ -4,17 +4,11 @@
 
 #include "kernel/formula.h"
 #include "kernel/table.h"
+#include "op/linear/views.h"
 #include "op/policy.h"
 
 namespace intarsia {
 namespace {
-
-Array transposed(const Array& x) {
-  Shape shape = x.shape(), strides = x.strides();
-  std::swap(shape[-1], shape[-2]);
-  std::swap(strides[-1], strides[-2]);
-  return x.view(shape, strides);
-}
 
 // x with its batch axes broadcast to `batch`; the two matrix axes stay.
 Array with_batch(const Array& x, const Shape& batch) {
