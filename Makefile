@@ -18,10 +18,7 @@ test-all: ## the same with the slow proofs, and again under the sanitizers
 	@scripts/setup
 	@scripts/build release
 	@ctest --test-dir build --output-on-failure -j2
-	@scripts/build asan
-	@ctest --preset asan -j2
-	@scripts/build tsan
-	@ctest --preset tsan -j2
+	@scripts/sanitize
 
 bench: ## measure against PyTorch, interleaved in one run
 	@scripts/bench
@@ -42,7 +39,7 @@ build-time: ## print how long a cold build, the tests, and one changed file take
 	@scripts/build-time
 
 clean: ## remove the build folders; runs/ and models/ stay
-	@rm -rf build build-debug build-asan build-tsan build-time
+	@rm -rf build build-debug build-asan build-asan-kernels build-tsan build-time
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
