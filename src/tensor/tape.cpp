@@ -8,6 +8,7 @@
 #include "kernel/kernels.h"
 #include "tensor/backward_from.h"
 #include "tensor/sum_to.h"
+#include "tensor/watcher.h"
 
 namespace intarsia {
 
@@ -26,6 +27,7 @@ struct Leaf final : detail::Node {
 namespace detail {
 
 Meddler* meddler = nullptr;
+Watcher* watcher = nullptr;
 
 void retain(Node* node) { node->references.fetch_add(1, std::memory_order_relaxed); }
 
@@ -62,6 +64,7 @@ Node* start_node(Node* node, const char* op, const Array& y, const Tensor* const
   node->input_count = static_cast<int8_t>(count);
   for (int i = 0; i < count; i++) node->input[i] = inputs[i]->node();
   if (meddler) meddler->recorded(*node);
+  if (watcher) watcher->recorded(*node, y, {inputs, static_cast<size_t>(count)});
   return node;
 }
 
@@ -198,7 +201,9 @@ void sweep(std::vector<NodeRef>& nodes, bool keep,
     if (node.leaf) continue;
     Array dy = kernel::contiguous(std::exchange(node.gradient, Array()));
     Gradients dx(node, &dy);
+    if (detail::watcher) detail::watcher->backward_begins(node);
     node.backward(dy, dx);
+    if (detail::watcher) detail::watcher->backward_ended(node);
     if (keep) continue;
     node.forget();
     node.spent = true;

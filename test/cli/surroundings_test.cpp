@@ -7,7 +7,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 
 #include "core/format.h"
 #include "program.h"
@@ -129,6 +133,40 @@ TEST(Surroundings, BenchNeedsNoPython) {
   const Outcome outcome = run({"bench", "tape"}, "", {"PATH=/nowhere"});
   EXPECT_EQ(outcome.exit, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("ns"), std::string::npos) << outcome.out;
+}
+
+TEST(Surroundings, AProfileAccountsForTheWholeStep) {
+  const Folder folder;
+  const std::string trace = folder.path("trace.json");
+  const Outcome outcome = run({"bench", "small-models", "--profile", "--only", "nanogpt", "--rounds", "1",
+                               "--trace", trace, "--json"});
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  std::map<std::string, nlohmann::json> rows;
+  std::istringstream lines(outcome.out);
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json row = nlohmann::json::parse(line);
+    rows[row["operation"].get<std::string>()] = row;
+  }
+  double share = 0, calls = 0;
+  for (const auto& [name, row] : rows) {
+    share += row["share_of_step"].get<double>();
+    if (name != "between operations") calls += row["calls"].get<double>();
+  }
+  EXPECT_NEAR(share, 1, 1e-9);
+  EXPECT_EQ(rows.at("linear")["calls"], 8);  // of 4 layers: queries, keys and values; up
+  EXPECT_EQ(rows.at("linear_add backward")["calls"], 8);
+  EXPECT_EQ(rows.at("attention")["calls"], 4);
+  // The least a linear layer's products take: 3 x 2 x 768 x 128 x (384 + 512) x 4 operations.
+  const double flops = 6.0 * 768 * 128 * (384 + 512) * 4;
+  const double limit =
+      rows.at("linear")["limit"].get<double>() + rows.at("linear backward")["limit"].get<double>();
+  EXPECT_GT(limit, flops / 100e12);
+  EXPECT_TRUE(rows.contains("optimizer"));
+  std::ifstream file(trace);
+  EXPECT_EQ(nlohmann::json::parse(file)["traceEvents"].size(), calls);
+
+  EXPECT_EQ(run({"bench", "tape", "--profile"}).exit, 2);
+  EXPECT_EQ(run({"bench", "train-step", "--profile", "--trace", trace}).exit, 2);
 }
 
 TEST(Surroundings, MemoryIsLimitedByOneOption) {

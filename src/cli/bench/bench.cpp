@@ -152,12 +152,29 @@ double ratio_of(const Row& row) { return row.unit == "us" ? row.peer / row.ours 
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(); }
 
 struct Options {
-  std::string name, only, python, script = "bench/peer.py";
-  bool json = false;
+  std::string name, only, python, script = "bench/peer.py", trace;
+  bool json = false, profile = false;
   int rounds = 7;
 };
 
+void profiles(const Options& options) {
+  if (options.name != "train-step" && options.name != "small-models")
+    throw UsageError("--profile shows training steps; use it with train-step or small-models");
+  std::vector<Item> steps = items_of(options.name);
+  std::erase_if(steps, [&](const Item& item) {
+    return item.title.find(options.only) == std::string::npos || item.request.value("compile", false) ||
+           item.threads != thread_count();
+  });
+  if (!options.trace.empty() && steps.size() != 1)
+    throw UsageError("--trace keeps the events of one training step; choose it by --only");
+  for (const Item& item : steps) {
+    if (&item != &steps.front() && !options.json) fmt::print("\n");
+    profile(item, kernel::measure_limits(0.3), options.rounds, options.trace, options.json);
+  }
+}
+
 void bench(Options options) {
+  if (options.profile) return profiles(options);
   if (options.python.empty()) options.python = peers_python();
   if (options.name == "tokenizer") {
     const char* data = std::getenv("INTARSIA_DATA");
@@ -233,6 +250,10 @@ void add_bench(Command app) {
   verb.flag("--json", options->json, "Print one JSON object a line");
   verb.option("--only", options->only, "Only lines whose title contains this");
   verb.option("--rounds", options->rounds, "Turns of each side").between(1, 1000);
+  verb.flag(
+      "--profile", options->profile,
+      "With train-step or small-models: time, share of the step and of its own limit for each operation");
+  verb.option("--trace", options->trace, "With --profile: a Chrome trace of the steps, to this file");
   verb.option("--python", options->python, "The peers' Python (default: what scripts/peers makes)");
   verb.option("--peer", options->script, "The peer's script").show_default();
   verb.footer("Example:\n  scripts/peers && intarsia bench products");

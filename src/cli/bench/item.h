@@ -9,6 +9,7 @@
 #include "intarsia/random.h"
 #include "intarsia/tensor.h"
 #include "kernel/kernels.h"
+#include "kernel/measure.h"
 
 namespace intarsia::cli {
 
@@ -47,6 +48,12 @@ std::vector<Item> optimizer_items();
 std::vector<Item> train_step_items();
 std::vector<Item> small_model_items();
 std::vector<Item> tape_items();
+
+// ---- profile.cpp
+
+// Runs the item's training step and prints each operation's time beside its limit; the steps' events, as a
+// Chrome trace, go to the file `trace` if it has a name.
+void profile(const Item& item, const kernel::Limits& limits, int steps, const std::string& trace, bool json);
 
 // ---- optimizer.cpp
 
