@@ -29,7 +29,7 @@ namespace {
 // Records y = map(...) with a backward that asks `kernel` (a function) for the kernels.
 template <class Kernel, class... X>
 Tensor map_recorded(Kernel kernel, const X&... x) {
-  constexpr int count = sizeof...(X);
+  static constexpr int count = sizeof...(X);
   const Array in[] = {x.array()...};
   Array y = detail::map_forward(kernel(), in);
   return record("map", std::move(y), {&x...},

@@ -150,7 +150,10 @@ class Gradients {
   void add_part(int input, const std::function<Array(const Array&)>& part, const Array& gradient);
 
   // The incoming gradient dy for good: a long backward need not hold its memory to the end.
-  Array take(const Array& dy) { return dy_ ? std::move(*dy_) : dy; }
+  Array take(const Array& dy) {
+    if (dy_) return std::move(*dy_);
+    return dy;
+  }
 
  private:
   detail::Node& node_;

@@ -47,6 +47,16 @@ std::vector<std::pair<std::string, std::string>> metadata_of(const Loaded& loade
   return rows;
 }
 
+nlohmann::ordered_json about(const Tokenizer& tokenizer) {
+  nlohmann::ordered_json out = {{"size", tokenizer.size()},
+                                {"add_bos", tokenizer.add_bos},
+                                {"stop", tokenizer.stop},
+                                {"chat_template", !tokenizer.chat_template.empty()}};
+  if (tokenizer.bos) out["bos"] = *tokenizer.bos;
+  if (tokenizer.eos) out["eos"] = *tokenizer.eos;
+  return out;
+}
+
 void print_json(const Loaded& loaded, const std::string& path) {
   const Model& model = *loaded.model;
   nlohmann::ordered_json out = {
@@ -68,16 +78,7 @@ void print_json(const Loaded& loaded, const std::string& path) {
                               {"dtype", info(array.dtype()).name}});
   }
   out["unused"] = loaded.unused;
-  out["tokenizer"] = nullptr;
-  if (loaded.tokenizer) {
-    const Tokenizer& tokenizer = *loaded.tokenizer;
-    out["tokenizer"] = {{"size", tokenizer.size()},
-                        {"add_bos", tokenizer.add_bos},
-                        {"stop", tokenizer.stop},
-                        {"chat_template", !tokenizer.chat_template.empty()}};
-    if (tokenizer.bos) out["tokenizer"]["bos"] = *tokenizer.bos;
-    if (tokenizer.eos) out["tokenizer"]["eos"] = *tokenizer.eos;
-  }
+  out["tokenizer"] = loaded.tokenizer ? about(*loaded.tokenizer) : nlohmann::ordered_json();
   for (const auto& [key, value] : metadata_of(loaded, path)) out["metadata"][key] = repair_utf8(value);
   fmt::print("{}\n", out.dump(2));
 }

@@ -29,7 +29,7 @@ struct Arguments {
 
 // recipes/lab here, or beside the build directory that the program lies in.
 fs::path comparisons() {
-  const fs::path here = "recipes/lab";
+  fs::path here = "recipes/lab";
   if (fs::is_directory(here)) return here;
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);

@@ -166,5 +166,5 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "{}\n", error_line("there is not enough memory"));
   } catch (const std::exception& error) { fmt::print(stderr, "{}\n", error_line(error.what())); }
-  return 1;
+  return cli::failed;
 }

@@ -46,7 +46,7 @@ void SamplingOptions::add(Command verb) {
 GenerateOptions SamplingOptions::options() const {
   GenerateOptions result;
   result.sampling = sampling;
-  if (!seed->given()) result.sampling.seed = std::random_device()();
+  if (!seed || !seed->given()) result.sampling.seed = std::random_device()();
   result.max_tokens = max_tokens;
   result.ignore_stop_ids = ignore_eos;
   result.stop = stop;

@@ -15,13 +15,14 @@ Item update_item(kernel::UpdateRule rule, int64_t n, int64_t arrays, bool copy) 
   Json request;
   if (!copy && about.decay != kernel::UpdateDecay::direction && rule != kernel::UpdateRule::lion)
     request = {{"name", about.name}, {"n", n}, {"tensors", arrays}};
+  const int64_t each = n / arrays;
   return {fmt::format("{} f32 {} in {}{}", about.name, format_short(static_cast<double>(n)), arrays,
                       copy ? ", bf16 copy" : ""),
           request,
           [=]() -> Call {
             auto tensors = std::make_shared<std::vector<kernel::UpdateTensors>>();
             for (int64_t i = 0; i < arrays; i++) {
-              const Shape shape{n / arrays};
+              const Shape shape{each};
               kernel::UpdateTensors t;
               t.weight = random_array(shape, DType::f32);
               t.gradient = random_array(shape, DType::f32, 1);
@@ -41,7 +42,7 @@ Item update_item(kernel::UpdateRule rule, int64_t n, int64_t arrays, bool copy) 
               kernel::update(rule, *tensors, s);
             };
           },
-          bytes* static_cast<double>(n / arrays * arrays),
+          bytes* static_cast<double>(each * arrays),
           Item::Unit::bytes,
           DType::f32};
 }

@@ -14,8 +14,6 @@
 #include "data/json.h"
 #include "data/text.h"
 
-extern char** environ;
-
 namespace intarsia::cli {
 
 namespace fs = std::filesystem;
@@ -41,6 +39,7 @@ namespace {
 // Runs a program with its output in a file; false if there is none or it failed.
 bool run(std::vector<std::string> words, const fs::path& output) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
