@@ -426,7 +426,7 @@ void write_npz(const std::filesystem::path& path, const NamedArrays& arrays, boo
     check(zip_file_set_dostime(archive.get(), entry, 0, 0x21, 0) == 0);
   }
   check(zip_close(archive.get()) == 0);
-  archive.release();
+  static_cast<void>(archive.release());
 
   FileWriter out(path, files);
   const auto check_source = [&](bool good) {

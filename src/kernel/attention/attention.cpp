@@ -224,7 +224,7 @@ void attention_few(const AttentionKernels& kernels, const Preparation& prepared,
   Array partials = bytes(batch * kv_heads * blocks * part);
   void* memory = partials.raw_mutable();
   // Single heads and blocks where there are too few blocks to keep the threads busy.
-  const bool plenty = batch * blocks >= 16 * thread_count();
+  const bool plenty = batch * blocks >= int64_t{16} * thread_count();
   const int64_t heads_together = plenty ? kv_heads : 1, blocks_together = plenty ? 4 : 1;
   const int64_t head_pieces = kv_heads / heads_together;
   const int64_t block_pieces = (blocks + blocks_together - 1) / blocks_together;

@@ -28,6 +28,7 @@ struct TileCall {
   int64_t a_distance;
   const uint32_t* b;
   int64_t b_panel;
+  int64_t b_word;  // from one word of k to the next, of f32; otherwise NR
   int64_t words;
   const char* ahead;  // memory that a later tile reads: this one fetches a share of it
   const float* from;  // sums so far, or null: then rows start with `start`, or zero if that is null
@@ -78,7 +79,12 @@ void run_tile(const TileCall& call) {
       if (!t.to_bf16) __builtin_prefetch(to + r * distance + 64, 1, 3);
     });
   }
-  tile<Word, rows, vectors, width>(t.a, t.a_distance, t.b, t.b_panel, t.words, init, finish, step);
+  if constexpr (Word::elements == 1) {
+    tile<Word, rows, vectors, width>(t.a, t.a_distance, t.b, t.b_panel, t.words, init, finish, step,
+                                     t.b_word);
+  } else {
+    tile<Word, rows, vectors, width>(t.a, t.a_distance, t.b, t.b_panel, t.words, init, finish, step);
+  }
 }
 
 using TileFunction = void (*)(const TileCall&);
@@ -224,8 +230,11 @@ void multiply_packed_words(const Product& p, const ProductPart& part, const uint
         call.a_distance = left.distance;
         call.b = b;
         call.b_panel = panel_words;
+        call.b_word = part.word_distance ? part.word_distance : NR;
         call.words = words;
-        call.ahead = reinterpret_cast<const char*>(b + panel_words) + i / height * words * 16;
+        // Panels are fetched ahead, but not what lies elsewhere: that is in the second-level cache.
+        call.ahead =
+            reinterpret_cast<const char*>(part.word_distance ? b : b + panel_words + i / height * words * 4);
         Sums sums;
         if (part.sums) {
           sums = {part.sums + (i0 + i) * part.sums_distance + column, part.sums_distance, some,
@@ -360,6 +369,7 @@ void multiply_streamed_words(const Product& p, const ProductPart& part, uint32_t
         call.a_distance = left.distance;
         call.b = packed;
         call.b_panel = panel_words;
+        call.b_word = NR;
         call.words = words;
         call.ahead = reinterpret_cast<const char*>(packed);
         const TileFunction function =

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "kernel/cpu/rung.h"
@@ -191,9 +192,10 @@ struct Bf16Word {
 //      one panel).
 //   step(k): called before each word, for prefetches.
 // Registers: rows * vectors <= MR * 2.
-template <class Word, int rows, int vectors, int width, class Init, class Finish, class Step>
+template <class Word, int rows, int vectors, int width, class Init, class Finish, class Step,
+          class RowDistance = std::integral_constant<int64_t, NR>>
 inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint32_t* b, int64_t panel,
-                                 int64_t words, Init init, Finish finish, Step step) {
+                                 int64_t words, Init init, Finish finish, Step step, RowDistance b_row = {}) {
   static_assert(width == 0 || width >= rows);
   Floats sums[rows][vectors];
   each<rows>([&](auto r) INTARSIA_INLINE {
@@ -219,7 +221,7 @@ inline INTARSIA_INLINE void tile(const uint32_t* a, int64_t distance, const uint
         each<vectors>([&](auto j) INTARSIA_INLINE { sums[r][j] = Word::add(sums[r][j], left, right[j]); });
       });
     });
-    b += NR;
+    b += b_row;
     each<pointers>([&](auto i) INTARSIA_INLINE { row[i] += width == 0 ? 1 : width; });
   }
   finish(sums);

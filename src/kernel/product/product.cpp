@@ -88,6 +88,14 @@ bool one_matrix(const Array& x, int64_t distance, const Shape& c) {
   return true;
 }
 
+// Whether b can be read where it lies as well as from panels: f32, neighbouring columns, whole tiles, and so
+// small that the second-level cache holds it.
+bool panels_in_place(const Product& p) {
+  constexpr int64_t held = 1 << 17;  // words, 512 KB
+  return p.word == ProductWord::f32 && p.b_type == DType::f32 && !p.b_transposed &&
+         p.n % table().product.tile_columns == 0 && p.k * p.n <= held;
+}
+
 int64_t up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
 // One piece of pool memory cut into equal, aligned parts for the threads.
@@ -155,10 +163,12 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
   const int64_t pass =
       passes == 1 ? words : up((words + passes - 1) / passes, 256);  // no cut through a block
   const int64_t panel_words = std::max<int64_t>(1, pass) * slots.tile_columns;
-  const int64_t block = whole ? panels : std::min(panels, std::max<int64_t>(1, packed_block / panel_words));
+  const bool in_place = !whole && panels_in_place(p);
+  const int64_t block =
+      whole || in_place ? panels : std::min(panels, std::max<int64_t>(1, packed_block / panel_words));
   Array packed_memory;
   uint32_t* packed = nullptr;
-  if (!whole) {
+  if (!whole && !in_place) {
     packed_memory = Array::empty({block * panel_words}, DType::u32);
     packed = static_cast<uint32_t*>(packed_memory.raw_mutable());
   }
@@ -183,7 +193,13 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
     part.sums = sums;
     part.sums_distance = sums_distance;
     if (whole) part.panel_distance = words * slots.tile_columns;
+    if (in_place) part.panel_distance = slots.tile_columns, part.word_distance = p.b_distance;
     return part;
+  };
+  // Where the first panel of the part's words lies.
+  auto first_of = [&](int64_t at_word) -> const uint32_t* {
+    if (in_place) return static_cast<const uint32_t*>(p.b) + at_word * p.b_distance;
+    return whole ? whole + at_word * slots.tile_columns : packed;
   };
   // The last pass has fewer words, and then larger blocks of rows.
   const int64_t last_pass = words > 0 ? (words - 1) / pass * pass : 0;
@@ -192,7 +208,7 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
   int64_t word = 0;
   do {  // once even if k is 0
     for (int64_t panel = 0; panel < panels; panel += block) {
-      if (!whole)
+      if (packed)
         parallel(threads, [&](int i) {
           ProductPart part = part_of(i, word, panel);
           const int64_t first = part.panel, count = part.panel_end - first;
@@ -203,8 +219,7 @@ void multiply_packed(const Product& p, const uint32_t* whole, int threads) {
         });
       parallel(threads, [&](int i) {
         const ProductPart part = part_of(i, word, panel);
-        const uint32_t* first = whole ? whole + word * slots.tile_columns : packed;
-        if (part.row < part.row_end) slots.of(p).multiply_packed(p, part, first, scratch.part(i));
+        if (part.row < part.row_end) slots.of(p).multiply_packed(p, part, first_of(word), scratch.part(i));
       });
     }
     word += pass;
@@ -356,7 +371,7 @@ void matmul(const Array& a_given, const Array& b_given, Array& c, bool accumulat
   const double work = multiply_adds(p);
   const int threads = threads_for(work * static_cast<double>(batch.count));
   // Whole matrices for each thread, if they come out even or are many.
-  if (threads > 1 && batch.count > 1 && (batch.count % threads == 0 || batch.count >= 8 * threads)) {
+  if (threads > 1 && batch.count > 1 && (batch.count % threads == 0 || batch.count >= int64_t{8} * threads)) {
     parallel(threads, [&](int part) {
       for (int64_t i = batch.count * part / threads; i < batch.count * (part + 1) / threads; i++) one(i, 1);
     });

@@ -170,7 +170,7 @@ void matmul_int8(const Array& a_given, const Array& b_given, Array& c, const flo
   const ProductSlots& slots = table().product;
   Array start;
   if (slots.int8_start) {
-    start = Array::zeros({p.m + 2 * slots.tile_rows}, DType::i32);
+    start = Array::zeros({p.m + int64_t{2} * slots.tile_rows}, DType::i32);
     auto* of_row = static_cast<int32_t*>(start.raw_mutable());
     parallel_for(p.m, (p.m + threads - 1) / threads,
                  [&](int64_t begin, int64_t end) { slots.int8_start(p, begin, end, of_row); });

@@ -58,6 +58,8 @@ struct ProductPart {
   int64_t sums_distance = 0;
   // Words between panels that were packed with all of k; 0: they hold the words of this part only.
   int64_t panel_distance = 0;
+  // Words between the words of k in a panel; 0: tile_columns. Panels of f32 may be b itself, where it lies.
+  int64_t word_distance = 0;
 };
 
 // The kernels for one kind of word. A rung fills those of the words that it multiplies in another way than
