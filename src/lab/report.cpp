@@ -266,6 +266,7 @@ std::string cost_html(const Comparison& comparison, const LabSummary& summary) {
 // "6 × 2" for two tasks of six variants, "4 + 3" for unequal ones.
 std::string variants_text(const Comparison& comparison) {
   std::vector<size_t> counts;
+  counts.reserve(comparison.tasks.size());
   for (const TaskSetup& task : comparison.tasks) counts.push_back(task.variants.size());
   if (std::equal(counts.begin() + 1, counts.end(), counts.begin()))
     return counts.size() == 1 ? fmt::format("{}", counts[0])

@@ -158,17 +158,17 @@ LabSummary summarize(const Comparison& comparison, const LabResult& result) {
                   std::vector<std::vector<Outcomes>>(rows, std::vector<Outcomes>(columns)));
   }
   for (size_t i = 0; i < places.size(); i++) {
-    if (!result.outcomes[i]) continue;
+    const std::optional<Outcome>& outcome = result.outcomes[i];
+    if (!outcome) continue;
     const Place& place = places[i];
-    const Outcome& outcome = *result.outcomes[i];
-    all[place.task][place.variant][place.row][place.column].push_back(&outcome);
+    all[place.task][place.variant][place.row][place.column].push_back(&*outcome);
     summary.done++;
-    summary.seconds += outcome.seconds;
-    if (outcome.failed.empty()) continue;
+    summary.seconds += outcome->seconds;
+    if (outcome->failed.empty()) continue;
     summary.failed++;
     const std::string failure =
         fmt::format("{}, {}: {}", comparison.tasks[place.task].name,
-                    comparison.tasks[place.task].variants[place.variant].name, outcome.failed);
+                    comparison.tasks[place.task].variants[place.variant].name, outcome->failed);
     if (std::find(summary.failures.begin(), summary.failures.end(), failure) == summary.failures.end() &&
         summary.failures.size() < most_failures)
       summary.failures.push_back(failure);

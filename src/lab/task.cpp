@@ -1,5 +1,7 @@
 #include "lab/task.h"
 
+#include <fmt/core.h>
+
 #include <charconv>
 #include <cstdlib>
 
@@ -33,7 +35,7 @@ Cell::Cell(const Settings& settings, int64_t seed, std::filesystem::path directo
 Recipe Cell::recipe(const Recipe& base) const {
   Recipe recipe = base;
   for (const auto& [key, value] : settings_)
-    if (!key.starts_with(own)) override_recipe(recipe, key + "=" + value);
+    if (!key.starts_with(own)) override_recipe(recipe, fmt::format("{}={}", key, value));
   recipe.training.seed = seed_;
   return recipe;
 }
@@ -85,7 +87,7 @@ const Task& task_named(std::string_view name) {
 std::filesystem::path data_file(const std::string& path) {
   if (std::filesystem::exists(path)) return path;
   const char* data = std::getenv("INTARSIA_DATA");
-  const std::filesystem::path below = std::filesystem::path(data ? data : "../shared/data") / path;
+  std::filesystem::path below = std::filesystem::path(data ? data : "../shared/data") / path;
   if (!std::filesystem::exists(below))
     fail_hint("set INTARSIA_DATA to the directory that holds it", "lab: {} was not found, nor {}", path,
               below.string());

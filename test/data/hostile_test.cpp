@@ -85,7 +85,12 @@ TEST_P(EveryFormat, MeetsEveryFlippedBitWithAResultOrOneError) {
   const std::string good = read_file(golden(GetParam().file));
   const size_t before = memory_use().reserved;
   size_t refused = 0;
-  for (size_t bit = 0; bit < good.size() * 8; bit++) {
+#ifdef __SANITIZE_THREAD__
+  constexpr size_t step = 61;  // large arrays, which lying sizes ask for, take it 100 times as long to make
+#else
+  constexpr size_t step = 1;
+#endif
+  for (size_t bit = 0; bit < good.size() * 8; bit += step) {
     std::string bytes = good;
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
     try {
