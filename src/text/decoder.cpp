@@ -1,5 +1,7 @@
 #include "text/decoder.h"
 
+#include <utility>
+
 #include "text/normalize/normalizer.h"
 #include "text/unicode/byte_level.h"
 
@@ -23,28 +25,30 @@ int fallback_byte(std::string_view piece) {
 }
 
 PieceDecoder::Step byte_level_decoding() {
-  return [](std::string piece, bool) { return piece_to_bytes(piece).value_or(piece); };
+  return [](const std::string& piece, bool) { return piece_to_bytes(piece).value_or(piece); };
 }
 
 PieceDecoder::Step byte_fallback_decoding() {
-  return [](std::string piece, bool) {
+  return [](const std::string& piece, bool) {
     const int byte = fallback_byte(piece);
     return byte < 0 ? piece : std::string(1, static_cast<char>(byte));
   };
 }
 
 PieceDecoder::Step replace_decoding(std::string from, std::string to) {
-  return [from, to](const std::string& piece, bool) { return replace_all(piece, from, to); };
+  return [from = std::move(from), to = std::move(to)](const std::string& piece, bool) {
+    return replace_all(piece, from, to);
+  };
 }
 
 PieceDecoder::Step metaspace_decoding(std::string mark, bool prefixed) {
-  return [mark, prefixed](const std::string& piece, bool first) {
+  return [mark = std::move(mark), prefixed](const std::string& piece, bool first) {
     return replace_all(piece, mark, first && prefixed ? "" : " ");
   };
 }
 
 PieceDecoder::Step wordpiece_decoding(std::string prefix) {
-  return [prefix](const std::string& piece, bool first) {
+  return [prefix = std::move(prefix)](const std::string& piece, bool first) {
     if (first) return piece;
     return piece.starts_with(prefix) ? piece.substr(prefix.size()) : " " + piece;
   };
@@ -61,11 +65,13 @@ PieceDecoder::Step cleanup_decoding() {
 }
 
 PieceDecoder::Step suffix_decoding(std::string suffix) {
-  return [suffix](const std::string& piece, bool) { return replace_all(piece, suffix, " "); };
+  return [suffix = std::move(suffix)](const std::string& piece, bool) {
+    return replace_all(piece, suffix, " ");
+  };
 }
 
 PieceDecoder::Step strip_decoding(std::string content, int64_t start, int64_t stop, bool whole) {
-  return [=](std::string piece, bool first) {
+  return [content = std::move(content), start, stop, whole](std::string piece, bool first) {
     for (int64_t i = 0; (first || !whole) && i < start && piece.starts_with(content); ++i)
       piece.erase(0, content.size());
     for (int64_t i = 0; i < stop && piece.ends_with(content); ++i)
@@ -75,7 +81,7 @@ PieceDecoder::Step strip_decoding(std::string content, int64_t start, int64_t st
 }
 
 PieceDecoder::Step joined_decoding() {
-  return [](std::string piece, bool first) { return first ? piece : " " + piece; };
+  return [](const std::string& piece, bool first) { return first ? piece : " " + piece; };
 }
 
 }  // namespace intarsia

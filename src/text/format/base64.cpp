@@ -11,11 +11,11 @@ namespace {
 
 constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-constexpr std::array<int8_t, 256> digits = [] {
-  std::array<int8_t, 256> of{};
+constexpr std::array<int, 256> digits = [] {
+  std::array<int, 256> of{};
   of.fill(-1);
   for (size_t i = 0; i < alphabet.size(); ++i)
-    of[static_cast<unsigned char>(alphabet[i])] = static_cast<int8_t>(i);
+    of[static_cast<unsigned char>(alphabet[i])] = static_cast<int>(i);
   return of;
 }();
 

@@ -81,7 +81,7 @@ std::shared_ptr<Tokenizer> parse_bytepiece(std::string_view file, std::string_vi
     pieces.emplace_back(std::move(piece), static_cast<int64_t>(count));
     ids.push_back(static_cast<int64_t>(std::min<uint64_t>(value[0].get<uint64_t>(), INT32_MAX)));
   }
-  const auto tokenizer = make_bytepiece(pieces, name);
+  auto tokenizer = make_bytepiece(pieces, name);
   for (size_t i = 0; i < pieces.size(); ++i) {
     const auto id = tokenizer->id_of(pieces[i].first);
     if (!id || *id != ids[i])

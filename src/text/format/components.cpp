@@ -316,7 +316,7 @@ void read_decoder(const Component& at, PieceDecoder& out, bool& fused) {
   } else if (type == "CTC") {
     const bool cleanup = at.flag("cleanup", true);
     const auto named = [&](const char* key, const char* otherwise) {
-      const std::string text = at.find(key) ? at.text(key) : otherwise;
+      std::string text = at.find(key) ? at.text(key) : otherwise;
       if (text.empty()) fail("{}: \"{}\" is empty", at.place, key);
       return text;
     };
