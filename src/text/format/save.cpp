@@ -33,6 +33,7 @@ void PipelineTokenizer::save(const std::filesystem::path& directory) const {
   std::string out =
       "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
   std::vector<const AddedToken*> added;
+  added.reserve(added_.size());
   for (const AddedToken& token : added_) added.push_back(&token);
   std::sort(added.begin(), added.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
   for (const AddedToken* token : added) {

@@ -157,8 +157,10 @@ std::shared_ptr<Tokenizer> parse_tiktoken(std::string_view file, std::string_vie
   parts.components.decoder =
       R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true})";
   auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
-  tokenizer->eos = tokenizer->id_of("<|endoftext|>");
-  if (tokenizer->eos) tokenizer->stop = {*tokenizer->eos};
+  if (const auto end = tokenizer->id_of("<|endoftext|>")) {
+    tokenizer->eos = end;
+    tokenizer->stop = {*end};
+  }
   return tokenizer;
 }
 
