@@ -104,6 +104,7 @@ class SentencePieceNormalizer {
   explicit SentencePieceNormalizer(SentencePieceRules rules)
       : rules_(std::move(rules)), space_(rules_.escape_whitespaces ? space_mark : " ") {
     std::vector<std::pair<std::string_view, int32_t>> kept;
+    kept.reserve(rules_.kept.size());
     for (const std::string& symbol : rules_.kept) kept.emplace_back(symbol, 0);
     if (!kept.empty()) kept_ = Trie(std::move(kept), "tokenizer");
     for (int byte = 0; byte < 128; ++byte) plain_[byte] = stands_for_itself(static_cast<char>(byte));

@@ -109,8 +109,8 @@ Value item(Runtime& runtime, const Value& object, const Value& key) {
     if (auto found = python_attribute(runtime, object, name->view())) return *found;
     return missing(object, "attribute " + quote(name->view()));
   }
-  return missing(object,
-                 key.integer() ? fmt::format("element {}", *key.integer()) : std::string("such element"));
+  const auto position = key.integer();
+  return missing(object, position ? fmt::format("element {}", *position) : std::string("such element"));
 }
 
 Value slice(Runtime& runtime, const Value& object, const Value* start, const Value* stop, const Value* step) {

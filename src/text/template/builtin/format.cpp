@@ -46,7 +46,7 @@ std::string digits_of(const Value& value, const Layout& layout) {
     if (layout.type == 'b') return prefix + fmt::format("{:b}", size);
     return fmt::format("{}", size);
   }
-  const double number = std::abs(*value.number());
+  const double number = std::abs(value.number().value_or(0));
   if (layout.type == '\0' && layout.precision < 0) return number_text(number);
   if (!std::isfinite(number)) return std::isnan(number) ? "nan" : "inf";
   const int64_t precision = layout.precision < 0 ? 6 : layout.precision;
@@ -72,7 +72,8 @@ std::string digits_of(const Value& value, const Layout& layout) {
 
 bool is_negative(const Value& value) {
   if (const auto whole = value.integer()) return *whole < 0;
-  return std::signbit(*value.number()) && !std::isnan(*value.number());
+  const double number = value.number().value_or(0);
+  return std::signbit(number) && !std::isnan(number);
 }
 
 void put(Runtime& runtime, Text& out, const Text& text, const Layout& layout, char align) {
@@ -209,10 +210,11 @@ void put_printf(Runtime& runtime, Text& out, const Value& value, Layout layout, 
   constexpr std::string_view numeric = "diuxXoeEfFgG";
   if (numeric.find(type) == numeric.npos)
     fail("format: unknown placeholder {}", quote(std::string("%") + type));
-  if (!value.number()) fail("format: %{} needs a number, found {}", type, value.type_name());
+  const auto any = value.number();
+  if (!any) fail("format: %{} needs a number, found {}", type, value.type_name());
   if (type == 'd' || type == 'i' || type == 'u') {
     layout.type = 'd';
-    const double number = std::trunc(*value.number());
+    const double number = std::trunc(*any);
     if (!value.integer() && !(std::abs(number) < 0x1p63)) fail("format: %{} needs an integer", type);
     return put_number(runtime, out, value.integer() ? value : Value(static_cast<int64_t>(number)), layout);
   }
@@ -266,7 +268,7 @@ void put_formatted(Runtime& runtime, Text& out, const Value& value, std::string_
 }
 
 // A format from outside decides on what is filled in, so that all of the text is foreign.
-Text marked_like(const Text& format, Text text) {
+Text marked_like(const Text& format, const Text& text) {
   return format.any_foreign() ? Text(std::string(text.view()), true) : text;
 }
 
