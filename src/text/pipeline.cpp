@@ -102,13 +102,13 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
   add_ids(pipeline_->after, after);
 }
 
-template <class Word, class Token>
-void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, Word&& word,
+template <class Words, class Token>
+void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, Words&& words,
                             Token&& token) const {
   const PreTokenizer& splitter = pipeline_->pre_tokenizer;
   const auto plain = [&](std::string_view part) {
     const bool at_start = part.data() == text.data();
-    if (pipeline_->normalizer.empty()) return splitter.for_each_word(part, word, at_start);
+    if (pipeline_->normalizer.empty()) return splitter.for_some_words(part, words, at_start);
     const std::string normal = pipeline_->normalizer(part);
     // As in `tokenizers`, what is left of a text whose first character was dropped does not start it.
     const auto keeps_first = [&] {
@@ -116,13 +116,13 @@ void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, W
       return !splitter.minds_start() || !pipeline_->normalizer(part.substr(0, length)).empty();
     };
     const bool starts = at_start && keeps_first();
-    const auto words = [&](std::string_view rest) {
-      splitter.for_each_word(rest, word, starts && rest.data() == normal.data());
+    const auto normal_part = [&](std::string_view rest) {
+      splitter.for_some_words(rest, words, starts && rest.data() == normal.data());
     };
     // Normalized text has other places than the raw one: there, a part allows special tokens or none.
     const auto begin = static_cast<size_t>(part.data() - text.data());
     const SpecialText in_part{special.allows(begin, begin + part.size()), {}};
-    normalized_added_.split(normal, in_part, words, token);
+    normalized_added_.split(normal, in_part, normal_part, token);
   };
   raw_added_.split(text, special, plain, token);
 }
@@ -141,7 +141,7 @@ Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& s
   out.reserve(text.size() / 3 + 8);
   double state = 0;
   cut(
-      text, special, [&](std::string_view word) { model_->encode(word, state, out); },
+      text, special, [&](PreTokenizer::Words words) { model_->encode(words, state, out); },
       [&](int32_t id) {
         out.push_back(id);
         state = 0;
@@ -152,7 +152,10 @@ Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& s
 Ids PipelineTokenizer::sample(std::string_view text, const SubwordSampling& sampling, Random& random) const {
   Ids out;
   cut(
-      text, SpecialText(), [&](std::string_view word) { model_->sample(word, sampling, random, out); },
+      text, SpecialText(),
+      [&](PreTokenizer::Words words) {
+        for (const std::string_view word : words) model_->sample(word, sampling, random, out);
+      },
       [&](int32_t id) { out.push_back(id); });
   return out;
 }

@@ -77,9 +77,9 @@ class PipelineTokenizer final : public Tokenizer {
  private:
   void check(int32_t id) const;
   Ids encode_marked(std::string_view text, const SpecialText& special) const;
-  // Calls word(std::string_view) and token(id), in order.
-  template <class Word, class Token>
-  void cut(std::string_view text, const SpecialText& special, Word&& word, Token&& token) const;
+  // Calls words(PreTokenizer::Words) and token(id), in order.
+  template <class Words, class Token>
+  void cut(std::string_view text, const SpecialText& special, Words&& words, Token&& token) const;
   void write_byte_level(GgufWriter& out, const Bpe& model) const;
   void write_sentencepiece(GgufWriter& out, const Bpe& model, int64_t vocabulary) const;
 

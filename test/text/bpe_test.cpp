@@ -68,6 +68,57 @@ TEST(Bpe, ShortAndLongWordsFollowTheDefinition) {
   }
 }
 
+// Bytes as they are in Chinese and Korean, spaces, a letter, and what is no character.
+TEST(Bpe, WordsOfManyScriptsFollowTheDefinitionWhateverTheirTokensLieAcross) {
+  std::mt19937 random(21);
+  const std::vector<std::string> characters = {
+      "日", "本", "旦", "語",   "가",   "각",       "\xf0\x9f\x98\x80",
+      "é",  "a",  " ",  "\xe6", "\x97", "\xa5\xa5", "\xf0\x9f"};
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::string> pieces;
+    for (int byte = 0; byte < 256; ++byte) pieces.emplace_back(1, static_cast<char>(byte));
+    // Pairs that occur in random text, mostly.
+    std::vector<Merge> merges;
+    const auto text = [&](size_t most) {
+      std::string made;
+      for (size_t i = 1 + random() % most; i > 0; --i) made += characters[random() % characters.size()];
+      return made;
+    };
+    while (merges.size() < 40) {
+      Ids ids;
+      for (const char c : text(3)) ids.push_back(static_cast<unsigned char>(c));
+      ids = merged_by_definition(ids, merges);
+      if (ids.size() < 2) continue;
+      const size_t at = random() % (ids.size() - 1);
+      const std::string piece = pieces[ids[at]] + pieces[ids[at + 1]];
+      if (std::find(pieces.begin(), pieces.end(), piece) != pieces.end()) continue;
+      merges.push_back(
+          {ids[at], ids[at + 1], static_cast<int32_t>(pieces.size()), static_cast<uint32_t>(merges.size())});
+      pieces.push_back(piece);
+    }
+    // Tokens that no merges make.
+    for (const char* piece : {"語語", "旦旦a", "각"}) {
+      if (std::find(pieces.begin(), pieces.end(), piece) == pieces.end()) pieces.emplace_back(piece);
+    }
+    auto words = std::make_shared<StringTable>();
+    for (const std::string& piece : pieces) words->push(piece);
+    words->index([](int32_t) { return true; });
+    Bpe::Options options;
+    options.ignore_merges = round % 2 == 0;
+    const Bpe model(words, merges, options, "test");
+    for (int i = 0; i < 300; ++i) {
+      const std::string word = text(i % 10 == 0 ? 60 : 4);
+      Ids expected;
+      for (const char c : word) expected.push_back(static_cast<unsigned char>(c));
+      expected = merged_by_definition(expected, merges);
+      if (const int32_t id = words->find(word); options.ignore_merges && id >= 0) expected = {id};
+      Ids ids;
+      model.encode(word, ids);
+      ASSERT_EQ(ids, expected) << word;
+    }
+  }
+}
+
 TEST(Bpe, AMegabyteOfOneLetterTakesNoQuadraticTime) {
   std::mt19937 random(2);
   Made made(random, false);

@@ -59,10 +59,78 @@ Bpe::Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges
     const char text = static_cast<char>(byte);
     byte_ids_[byte] = words_->find({&text, 1});
   }
+  if (joins_strings(merges)) seams_ = Seams(*words_);
+}
+
+bool Bpe::joins_strings(std::span<const Merge> merges) const {
+  const auto is_missing = [](int32_t id) { return id < 0; };
+  const Fallback& fallback = options_.fallback;
+  const bool whole =
+      options_.symbols == Symbols::bytes
+          ? std::none_of(byte_ids_.begin(), byte_ids_.end(), is_missing)
+          : !fallback.fuse || std::none_of(fallback.bytes.begin(), fallback.bytes.end(), is_missing);
+  if (!whole || !options_.continuing_prefix.empty() || !options_.end_suffix.empty()) return false;
+  return std::all_of(merges.begin(), merges.end(), [&](const Merge& merge) {
+    const size_t left = (*words_)[merge.left].size(), right = (*words_)[merge.right].size();
+    return left > 0 && right > 0 && (*words_)[merge.result].size() == left + right;
+  });
+}
+
+// Most words end in ASCII and are short; seams are not worth looking for in those.
+void Bpe::encode(std::span<const std::string_view> words, double& state, Ids& out) const {
+  static_cast<void>(state);
+  for_each_key(words, [&](std::string_view word, WordKey key) {
+    const bool short_ascii = key && ends_in_ascii(word);
+    if (short_ascii || seams_.empty()) {
+      encode_word(word, key, out);
+    } else {
+      encode_parts(word, out);
+    }
+  });
+}
+
+void Bpe::encode_parts(std::string_view word, Ids& out) const {
+  // Ids on their way to `out`.
+  std::array<int32_t, 64> ids;
+  size_t count = 0;
+  const auto pass_on = [&] {
+    out.insert(out.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+    count = 0;
+  };
+  seams_.cut(word, [&](std::string_view part) {
+    const bool whole = part.size() == word.size(), character = !whole && CharacterCache::holds(part);
+    if (count + CharacterCache::most > ids.size()) pass_on();
+    if (const size_t known = character ? characters_.find(part, &ids[count]) : 0) {
+      count += known;
+      return;
+    }
+    pass_on();
+    const size_t before = out.size();
+    encode_part(part, whole, out);
+    if (character) characters_.put(part, &out[before], out.size() - before);
+  });
+  pass_on();
+}
+
+// A token that no merges make may be a word of its own, and not a part of one: neither is then remembered.
+// Words that end in ASCII are remembered as words only.
+void Bpe::encode_part(std::string_view part, bool whole, Ids& out) const {
+  const bool ascii = ends_in_ascii(part);
+  const WordKey key = ascii && !whole ? WordKey() : WordKey(part);
+  if (key && cache_.find(key, out)) return;
+  const int32_t id = words_->find(part);
+  const bool same = id < 0 || made(id, part);
+  const size_t before = out.size();
+  if (id >= 0 && (same || (whole && options_.ignore_merges))) {
+    out.push_back(id);
+  } else {
+    merge(part, out);
+  }
+  if (key && (same || ascii || !options_.ignore_merges)) cache_.put(key, &out[before], out.size() - before);
 }
 
 void Bpe::segment(std::string_view word, Ids& out) const {
-  if (const int32_t id = words_->find(word); id >= 0 && makes(id, word)) {
+  if (const int32_t id = words_->find(word); id >= 0 && (options_.ignore_merges || made(id, word))) {
     out.push_back(id);
   } else {
     merge(word, out);

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "intarsia/tokenizer.h"
+#include "text/model/character_cache.h"
 #include "text/model/hash_filter.h"
+#include "text/model/seams.h"
 #include "text/model/segmentation.h"
 
 namespace intarsia {
@@ -65,7 +67,7 @@ class MergeTable {
   HashFilter filter_;
 };
 
-class Bpe final : public SegmentationModel {
+class Bpe final : public RememberingModel<3> {
  public:
   // How a word is cut into its first symbols.
   enum class Symbols {
@@ -91,6 +93,8 @@ class Bpe final : public SegmentationModel {
   Bpe(std::shared_ptr<const StringTable> words, std::span<const Merge> merges, const Options& options,
       std::string_view name);
 
+  using SegmentationModel::encode;
+  void encode(std::span<const std::string_view> words, double& state, Ids& out) const override;
   void sample(std::string_view word, const SubwordSampling& sampling, Random& random,
               Ids& out) const override;
   std::string json(const Vocabulary& vocabulary) const override;
@@ -99,9 +103,8 @@ class Bpe final : public SegmentationModel {
 
  private:
   void segment(std::string_view word, Ids& out) const override;
-  // Whether the word `id` comes out as that one id; found out at the first call and remembered.
-  bool makes(int32_t id, std::string_view word) const {
-    if (options_.ignore_merges) return true;
+  // Whether merges make the word `id` that one id; found out at the first call and remembered.
+  bool made(int32_t id, std::string_view word) const {
     const uint8_t known = whole_[id].load(std::memory_order_relaxed);
     return known ? known == 2 : find_out(id, word);
   }
@@ -113,10 +116,19 @@ class Bpe final : public SegmentationModel {
   template <class Skip>
   size_t merge_many(int32_t* ids, size_t count, Skip&& skip) const;
 
+  // Part by part between seams.
+  void encode_parts(std::string_view word, Ids& out) const;
+  void encode_part(std::string_view part, bool whole, Ids& out) const;
+  static bool ends_in_ascii(std::string_view word) { return static_cast<signed char>(word.back()) >= 0; }
+  // Whether a merge makes a string of the two that it merges, and each byte of a word counts.
+  bool joins_strings(std::span<const Merge> merges) const;
+
   std::shared_ptr<const StringTable> words_;
   MergeTable merges_;
   Options options_;
   std::array<int32_t, 256> byte_ids_;
+  mutable CharacterCache characters_;
+  Seams seams_;  // empty where parts of a word may not be encoded by themselves
   std::unique_ptr<std::atomic<uint8_t>[]> whole_;  // 0 unknown, 1 no, 2 yes
 };
 

@@ -1,7 +1,10 @@
 // What every segmentation model is: words to ids. A word is what the pre-tokenizer leaves: bytes without
 // structure.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,33 +23,64 @@ struct Vocabulary {
   int32_t size() const { return pieces.size(); }
 };
 
-// Immutable but for what it remembers of words; safe for many threads at once.
+// Immutable but for what it may remember of words; safe for many threads at once.
 class SegmentationModel {
  public:
   virtual ~SegmentationModel() = default;
 
-  // Appends the ids of one word.
+  // Appends the ids of words that follow each other in a text, in which they lie. `state` is 0 at its start
+  // and belongs to the model.
+  virtual void encode(std::span<const std::string_view> words, double& state, Ids& out) const = 0;
+  // Of one word that is the whole text.
   void encode(std::string_view word, Ids& out) const {
-    const auto key = WordCache::key_of(word);
-    if (key && cache_.find(*key, out)) return;
-    const size_t before = out.size();
-    segment(word, out);
-    if (key) cache_.put(*key, out.data() + before, out.size() - before);
-  }
-  // The same inside a text whose words are encoded in order; `state` starts at 0 and belongs to the model.
-  virtual void encode(std::string_view word, double& state, Ids& out) const {
-    static_cast<void>(state);
-    encode(word, out);
+    double state = 0;
+    encode(std::span(&word, 1), state, out);
   }
   // Appends a segmentation drawn at random; `sampling` says from which distribution. An error for a model
   // that has one segmentation only.
   virtual void sample(std::string_view word, const SubwordSampling& sampling, Random& random, Ids& out) const;
   // The object "model" of a tokenizer.json.
   virtual std::string json(const Vocabulary& vocabulary) const = 0;
+};
+
+// One that remembers words of at most `most` ids.
+template <size_t most>
+class RememberingModel : public SegmentationModel {
+ public:
+  using SegmentationModel::encode;
+  void encode(std::span<const std::string_view> words, double& state, Ids& out) const override {
+    static_cast<void>(state);
+    for_each_key(words, [&](std::string_view word, WordKey key) { encode_word(word, key, out); });
+  }
 
  protected:
   virtual void segment(std::string_view word, Ids& out) const = 0;
-  mutable WordCache cache_;
+  void encode_word(std::string_view word, WordKey key, Ids& out) const {
+    if (key && cache_.find(key, out)) return;
+    const size_t before = out.size();
+    segment(word, out);
+    if (key) cache_.put(key, out.data() + before, out.size() - before);
+  }
+  // Calls f(word, key) for each word when what is remembered of the next ones is on its way from memory.
+  template <class F>
+  void for_each_key(std::span<const std::string_view> words, F&& f) const {
+    constexpr size_t batch = 16;
+    std::array<WordKey, batch> keys;
+    if (words.empty()) return;
+    const char* last = words.back().data() + words.back().size();
+    while (!words.empty()) {
+      const size_t count = std::min(words.size(), batch);
+      for (size_t i = 0; i < count; ++i) {
+        // Words lie in one text, in order.
+        const bool readable = last - words[i].data() >= 16;
+        keys[i] = readable ? WordKey::of_readable(words[i]) : WordKey(words[i]);
+        cache_.prefetch(keys[i]);
+      }
+      for (size_t i = 0; i < count; ++i) f(words[i], keys[i]);
+      words = words.subspan(count);
+    }
+  }
+  mutable WordCache<most> cache_;
 };
 
 // Parts of json(): a string that must be UTF-8, and "vocab" as an object from piece to id.

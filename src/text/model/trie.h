@@ -27,6 +27,8 @@ class Trie {
   // The value of the string that ends at `node`, or -1.
   int32_t value(uint32_t node) const { return nodes_[node].value; }
 
+  bool is_leaf(uint32_t node) const { return nodes_[node].base() == 0; }
+
   // Calls f(length, value) for each string that `text` starts with, short ones first, until it returns false;
   // from `node` on.
   template <class F>

@@ -68,6 +68,11 @@ Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view 
   };
   stands_for_unknown(parts_.unknown);
   for (const int32_t id : parts_.bytes) stands_for_unknown(id);
+  for (int byte = 0; byte < 256; ++byte) {
+    const uint32_t node = trie_.step(Trie::root, static_cast<unsigned char>(byte));
+    const bool alone = (parts_.by_bytes || byte < 0x80) && node != Trie::none && trie_.is_leaf(node);
+    only_token_[byte] = alone ? trie_.value(node) : -1;
+  }
 }
 
 // Calls edge(end, id, score) for each token that can begin at `begin`, short ones first, until it returns
@@ -154,14 +159,17 @@ void Unigram::segment(std::string_view word, Ids& out) const {
   collect(word, steps.data(), out);
 }
 
+void Unigram::encode(std::span<const std::string_view> words, double& state, Ids& out) const {
+  if (!parts_.single_precision) return RememberingModel::encode(words, state, out);
+  for_each_key(words, [&](std::string_view word, WordKey key) { encode_running(word, key, state, out); });
+}
+
 // What the cache holds is the ids, then the margin (the bits of an f32). The best segmentation of a word is
 // the same wherever it stands, unless rounding decides: that can only be if it won by less than what the sums
 // of two segmentations can be off, half a unit in the last place a token.
-void Unigram::encode(std::string_view word, double& state, Ids& out) const {
-  if (!parts_.single_precision) return SegmentationModel::encode(word, out);
-  const auto key = WordCache::key_of(word);
+void Unigram::encode_running(std::string_view word, WordKey key, double& state, Ids& out) const {
   const size_t before = out.size();
-  if (key && cache_.find(*key, out)) {
+  if (key && cache_.find(key, out)) {
     const auto margin = std::bit_cast<float>(out.back());
     out.pop_back();
     double score = state;
@@ -182,7 +190,7 @@ void Unigram::encode(std::string_view word, double& state, Ids& out) const {
   const auto has_score = [&](int32_t id) { return has_score_[static_cast<size_t>(id)]; };
   if (!std::all_of(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), has_score)) return;
   out.push_back(std::bit_cast<int32_t>(margin));
-  cache_.put(*key, &out[before], out.size() - before);
+  cache_.put(key, &out[before], out.size() - before);
   out.pop_back();
 }
 
@@ -257,6 +265,13 @@ void Unigram::draw(std::string_view word, const Weight* weights, Random& random,
   Token* tokens = token_room.data();
   double* up_to = sum_room.data();
   for (size_t begin = word.size(); begin-- > 0;) {
+    const int32_t only = only_token_[static_cast<unsigned char>(word[begin])];
+    if (only >= 0) {
+      sums[begin] = sums[begin + 1] * weights[only + 1];
+      sums[begin].normalize();
+      drawn[begin] = {static_cast<uint32_t>(begin + 1), only};
+      continue;
+    }
     Scaled sum{0, sums[begin + 1].power};
     size_t count = 0;
     each_edge(word, begin, [&](size_t end, int32_t id, double) {

@@ -24,12 +24,12 @@ struct UnigramParts {
   UnigramParts() { bytes.fill(-1); }
 };
 
-class Unigram final : public SegmentationModel {
+class Unigram final : public RememberingModel<11> {
  public:
   // `words`: the tokens that may come out of plain text, empty for ids that may not.
   Unigram(const StringTable& words, UnigramParts parts, std::string_view name);
   using SegmentationModel::encode;
-  void encode(std::string_view word, double& state, Ids& out) const override;
+  void encode(std::span<const std::string_view> words, double& state, Ids& out) const override;
   void sample(std::string_view word, const SubwordSampling& sampling, Random& random,
               Ids& out) const override;
   std::string json(const Vocabulary& vocabulary) const override;
@@ -48,6 +48,7 @@ class Unigram final : public SegmentationModel {
   };
   struct Weights;
   void segment(std::string_view word, Ids& out) const override;
+  void encode_running(std::string_view word, WordKey key, double& state, Ids& out) const;
   std::shared_ptr<const Weights> weights(double alpha) const;
   template <class Weight>
   void draw(std::string_view word, const Weight* weights, Random& random, Ids& out) const;
@@ -67,6 +68,8 @@ class Unigram final : public SegmentationModel {
   UnigramParts parts_;
   std::vector<bool> has_score_;  // by id: not of those that stand for unknown characters
   Trie trie_;
+  std::array<int32_t, 256>
+      only_token_;  // by byte: the token that is this byte if no longer one begins so; or -1
   mutable std::mutex weights_mutex_;
   mutable std::shared_ptr<const Weights> weights_;  // of the alpha that was asked for last
 };

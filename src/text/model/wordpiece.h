@@ -13,7 +13,7 @@ struct WordPieceParts {
   std::string unknown_piece = {};
 };
 
-class WordPiece final : public SegmentationModel {
+class WordPiece final : public RememberingModel<3> {
  public:
   // `words`: the pieces that may come out, empty for ids that may not.
   WordPiece(const StringTable& words, const WordPieceParts& parts, std::string_view name);
@@ -32,7 +32,7 @@ struct WordLevelParts {
   std::string unknown_piece = {};
 };
 
-class WordLevel final : public SegmentationModel {
+class WordLevel final : public RememberingModel<3> {
  public:
   // `words` must be indexed.
   WordLevel(std::shared_ptr<const StringTable> words, const WordLevelParts& parts)
@@ -48,7 +48,7 @@ class WordLevel final : public SegmentationModel {
 // Again and again the longest token that the rest of the text starts with: the vocabulary of RWKV.
 struct LongestMatchParts {};
 
-class LongestMatch final : public SegmentationModel {
+class LongestMatch final : public RememberingModel<3> {
  public:
   LongestMatch(const StringTable& words, std::string_view name);
   std::string json(const Vocabulary& vocabulary) const override;

@@ -1,10 +1,13 @@
 // Text to words: a chain of steps, each cutting the pieces of the one before.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "text/normalize/normalizer.h"
@@ -38,18 +41,30 @@ class PreTokenizer {
   // split as if it were alone.
   template <class F>
   void for_each_word(std::string_view text, F&& word, bool at_start = true) const {
+    for_some_words(
+        text,
+        [&](Words words) {
+          for (const std::string_view one : words) word(one);
+        },
+        at_start);
+  }
+  // The same, several words at once.
+  using Words = std::span<const std::string_view>;
+  template <class F>
+  void for_some_words(std::string_view text, F&& words, bool at_start = true) const {
     if (steps_.empty()) {
-      if (!text.empty()) word(text);
+      if (!text.empty()) words(Words(&text, 1));
       return;
     }
     while (!text.empty()) {
-      const size_t valid = valid_utf8_prefix(text);
-      if (valid > 0) split(text.substr(0, valid), 0, at_start, word);
+      const std::string_view valid = text.substr(0, valid_utf8_prefix(text));
+      if (!valid.empty()) split(valid, 0, at_start, words);
       at_start = false;
-      text.remove_prefix(valid);
+      text.remove_prefix(valid.size());
       size_t broken = 0;
       while (broken < text.size() && valid_utf8_prefix(text.substr(broken, 4)) == 0) ++broken;
-      if (broken > 0) word(text.substr(0, broken));
+      const std::string_view rest = text.substr(0, broken);
+      if (broken > 0) words(Words(&rest, 1));
       text.remove_prefix(broken);
     }
   }
@@ -64,13 +79,17 @@ class PreTokenizer {
     Where where;
   };
   template <class F>
-  void split(std::string_view text, size_t level, bool at_start, F& word) const {
-    if (level == steps_.size()) return word(text);
+  void split(std::string_view text, size_t level, bool at_start, F& words) const {
+    if (level == steps_.size()) return words(Words(&text, 1));
     const Step& step = steps_[level];
     if (step.kind == Kind::alphabet) {
       // A type of its own ends the chain of types that lambdas in lambdas would make.
-      const std::function<void(std::string_view)> bytes = [&](std::string_view part) {
-        word(*piece_to_bytes(part));
+      const std::function<void(Words)> bytes = [&](Words parts) {
+        for (const std::string_view part : parts) {
+          const std::string word = *piece_to_bytes(part);
+          const std::string_view view = word;
+          words(Words(&view, 1));
+        }
       };
       return split(bytes_to_piece(text), level + 1, at_start, bytes);
     }
@@ -78,21 +97,25 @@ class PreTokenizer {
       std::string marked = step.replace ? replace_all(text, " ", step.mark) : std::string(text);
       const bool wanted = step.where == Where::everywhere || (step.where == Where::at_text_start && at_start);
       if (wanted && !marked.starts_with(step.mark)) marked.insert(0, step.mark);
-      return split(marked, level + 1, at_start, word);
+      return split(marked, level + 1, at_start, words);
     }
     const bool last = level + 1 == steps_.size();
+    std::array<std::string_view, 16> parts;
+    size_t count = 0;
     for (size_t begin = 0; begin < text.size();) {
       const Splitter::Piece piece = step.splitter->next(text, begin);
       if (piece.keep) {
         const std::string_view part = text.substr(begin, piece.end - begin);
-        if (last) {
-          word(part);
+        if (!last) {
+          split(part, level + 1, at_start && begin == 0, words);
         } else {
-          split(part, level + 1, at_start && begin == 0, word);
+          parts[count++] = part;
+          if (count == parts.size()) words(Words(parts.data(), std::exchange(count, 0)));
         }
       }
       begin = piece.end;
     }
+    if (count > 0) words(Words(parts.data(), count));
   }
   std::vector<Step> steps_;
 };
