@@ -77,6 +77,7 @@ class Writer {
 
   void write_dict(const Dict& dict) {
     std::vector<const Dict::Item*> items;
+    items.reserve(dict.items.size());
     for (const Dict::Item& item : dict.items) items.push_back(&item);
     if (style_.sort_keys)
       std::stable_sort(items.begin(), items.end(),

@@ -49,7 +49,7 @@ class Getter {
   const Value* otherwise_;
 };
 
-Value without_case(Runtime& runtime, Value value) {
+Value without_case(Runtime& runtime, const Value& value) {
   return value.text() ? runtime.make(lower(runtime, *value.text())) : value;
 }
 
@@ -112,6 +112,7 @@ Value dictsort(Runtime& runtime, const Value& value, Arguments& arguments) {
     return reverse ? less(runtime, b.first, a.first) : less(runtime, a.first, b.first);
   });
   std::vector<Value> pairs;
+  pairs.reserve(sorted.size());
   for (auto& each : sorted) pairs.push_back(std::move(each.second));
   return runtime.list(std::move(pairs));
 }
@@ -284,6 +285,7 @@ Value sort(Runtime& runtime, const Value& value, Arguments& arguments) {
     return backwards ? before(b.first, a.first) : before(a.first, b.first);
   });
   std::vector<Value> sorted;
+  sorted.reserve(keyed.size());
   for (auto& each : keyed) sorted.push_back(std::move(each.second));
   return runtime.list(std::move(sorted));
 }
