@@ -83,7 +83,7 @@ double rounded(double value, int64_t digits) {
     return std::isfinite(scale) ? std::nearbyint(value / scale) * scale : 0.0;
   }
   // Correct rounding of the binary value, a half to the even digit.
-  return *parse_number(fmt::format("{:.{}f}", value, digits));
+  return parse_number(fmt::format("{:.{}f}", value, digits)).value_or(value);
 }
 
 Value round_number(Runtime&, const Value& value, Arguments& arguments) {
@@ -94,8 +94,9 @@ Value round_number(Runtime&, const Value& value, Arguments& arguments) {
   const auto number = value.number();
   if (!number) fail("round: expected a number, found {}", value.type_name());
   if (method == "common") {
-    if (!value.integer()) return rounded(*number, digits);
-    return digits >= 0 ? Value(*value.integer()) : whole_of(rounded(*number, digits));
+    const auto whole = value.integer();
+    if (!whole) return rounded(*number, digits);
+    return digits >= 0 ? Value(*whole) : whole_of(rounded(*number, digits));
   }
   if (method != "ceil" && method != "floor")
     fail("round: the method is {}, expected common, ceil or floor", quote(method));
@@ -148,6 +149,7 @@ Value format(Runtime& runtime, const Value& value, Arguments& arguments) {
   if (!arguments.positional.empty() && !arguments.named.empty())
     fail("format: takes arguments by place or by name, not both");
   std::vector<Dict::Item> named;
+  named.reserve(arguments.named.size());
   for (auto& [name, each] : arguments.named) named.push_back({runtime.make(name), std::move(each)});
   const Value given = named.empty() ? runtime.list(std::move(arguments.positional), SequenceKind::tuple)
                                     : runtime.dict(std::move(named));
