@@ -104,7 +104,7 @@ Value Call::call(Runtime& runtime, Scope& scope, CallablePtr caller) const {
 
 Value Call::value(Runtime& runtime, Scope& scope) const { return call(runtime, scope, nullptr); }
 
-Value FilterOf::apply(Runtime& runtime, Scope& scope, Value text) const {
+Value FilterOf::apply(Runtime& runtime, Scope& scope, const Value& text) const {
   Arguments given = arguments.evaluate(runtime, scope);
   runtime.line = line;
   if (!filter) fail("there is no filter {}", quote(name));

@@ -100,7 +100,7 @@ struct FilterOf final : Expression {
   const Builtin* filter = nullptr;  // null: there is none of that name
   std::string name;
   CallArguments arguments;
-  Value apply(Runtime&, Scope&, Value input) const;
+  Value apply(Runtime&, Scope&, const Value& input) const;
   Value value(Runtime&, Scope&) const override;
 };
 
