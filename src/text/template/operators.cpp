@@ -160,8 +160,8 @@ Value subtract(Runtime&, const Value& a, const Value& b) {
 }
 
 Value multiply(Runtime& runtime, const Value& a, const Value& b) {
-  if (repeatable(a) && b.integer()) return repeated(runtime, a, *b.integer());
-  if (repeatable(b) && a.integer()) return repeated(runtime, b, *a.integer());
+  if (const auto times = b.integer(); times && repeatable(a)) return repeated(runtime, a, *times);
+  if (const auto times = a.integer(); times && repeatable(b)) return repeated(runtime, b, *times);
   return arithmetic(
       "*", a, b,
       [](int64_t x, int64_t y) -> Value {

@@ -91,7 +91,11 @@ ExpressionPtr ExpressionParser::comparison() {
   const int line = peek().line;
   ExpressionPtr first = sum();
   std::vector<std::pair<Comparing, ExpressionPtr>> rest;
-  while (const auto how = comparing()) rest.push_back({*how, sum()});
+  while (true) {
+    const auto how = comparing();
+    if (!how) break;
+    rest.emplace_back(*how, sum());
+  }
   if (rest.empty()) return first;
   auto node = make<Comparison>(line);
   node->first = std::move(first);
@@ -404,11 +408,10 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr value) {
 }
 
 std::unique_ptr<const Call> ExpressionParser::call_expression(int line) {
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer loses it in the cast
   ExpressionPtr called = expression();
-  const auto* as_call = dynamic_cast<const Call*>(called.get());
-  if (!as_call) refuse_at(line, "expected a call behind {% call");
-  called.release();
-  return std::unique_ptr<const Call>(as_call);
+  if (!dynamic_cast<const Call*>(called.get())) refuse_at(line, "expected a call behind {% call");
+  return std::unique_ptr<const Call>(static_cast<const Call*>(called.release()));
 }
 
 }  // namespace intarsia::jinja
