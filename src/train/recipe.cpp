@@ -21,8 +21,6 @@ namespace intarsia {
 namespace {
 
 constexpr size_t largest_recipe = size_t{1} << 18;
-// In a line: each dot of a key nests a table, and tables are freed by recursion.
-constexpr int most_dots = 500;
 constexpr double most_samples = 0x1p42;  // so that tokens can be counted
 constexpr double billion = 1e9, quintillion = 1e18;
 
@@ -432,39 +430,6 @@ std::string recipe_help() {
     text += fmt::format("{:<36} {}\n", entry, meaning(field));
   }
   return text;
-}
-
-void check_toml(std::string_view text, std::string_view name) {
-  int line = 1, dots = 0;
-  // The quotes that end the string we are in; '#' stands for a comment, which a line ends.
-  std::string_view end;
-  char before = '\n';  // the last one outside of strings that is no blank: a string begins behind some only
-  for (size_t i = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; i < text.size();
-       i++) {  // a byte order mark may begin it
-    const char c = text[i];
-    if (c == '.' && ++dots > most_dots) fail("{}:{}: more than {} dots in a line", name, line, most_dots);
-    if (c == '\n') line++, dots = 0;
-    if (end.empty()) {
-      const std::string_view rest = text.substr(i, 3);
-      const bool opens = std::string_view("\n=[,{.").find(before) != std::string_view::npos;
-      if (c != ' ' && c != '\t' && c != '\r') before = c;
-      if (opens && (rest == "\"\"\"" || rest == "'''"))
-        end = rest, i += 2;
-      else if (c == '#' || (opens && (c == '"' || c == '\'')))
-        end = text.substr(i, 1);
-      else if (static_cast<unsigned char>(c) >= 0x80)
-        fail_hint("put the name or value in quotes", "{}:{}: a letter beyond ASCII outside of a string", name,
-                  line);
-    } else if (c == '\n' && end.size() == 1) {
-      end = {};
-      before = c;
-    } else if (c == '\\' && end[0] == '"') {
-      i += i + 1 < text.size() && text[i + 1] != '\n';
-    } else if (end[0] != '#' && text.substr(i, end.size()) == end) {
-      i += end.size() - 1;
-      end = {};
-    }
-  }
 }
 
 }  // namespace intarsia

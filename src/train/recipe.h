@@ -23,9 +23,9 @@ struct RecipeField {
 
 std::span<const RecipeField> recipe_fields();
 
-// What toml++ must not be given: it frees nested tables by recursion, so a line has at most 500 dots; and
-// outside of strings and comments it runs into undefined behaviour on some letters beyond ASCII. Errors name
-// the line.
+// What toml++ must not be given: it frees nested tables by recursion, so a line has at most 500 dots; and on
+// some letters beyond ASCII it runs into undefined behaviour where it asks whether they are blanks: outside
+// of strings and comments, and behind a backslash that ends a line of a string. Errors name the line.
 void check_toml(std::string_view text, std::string_view name);
 
 // The policy of precision.narrow and precision.wide, for as long as it is held; null if both are empty.
