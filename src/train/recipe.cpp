@@ -21,6 +21,8 @@ namespace intarsia {
 namespace {
 
 constexpr size_t largest_recipe = size_t{1} << 18;
+// What follows is not looked at for a hint: so long a text is near no key and no choice.
+constexpr size_t longest_guess = 40;
 constexpr double most_samples = 0x1p42;  // so that tokens can be counted
 constexpr double billion = 1e9, quintillion = 1e18;
 
@@ -132,14 +134,15 @@ const RecipeField* find_field(std::string_view key) {
 // The key that an unknown one is likely meant to be; empty if none is near. In a table the bare name is
 // enough, unless the unknown one was dotted.
 std::string nearest_key(std::string_view unknown, bool dotted) {
-  const std::string_view section = section_of(unknown), name = name_of(unknown);
+  const std::string_view section = section_of(unknown).substr(0, longest_guess);
+  const std::string_view name = name_of(unknown).substr(0, longest_guess);
   size_t best = std::max<size_t>(name.size() / 3, 2) + 1;
   std::string found;
   for (const RecipeField& field : fields) {
     const std::string_view key = field.key;
     const bool here = section_of(key) == section;
     size_t distance = edit_distance(name, name_of(key));
-    if (!here) distance += edit_distance(section, section_of(key)) > 2 ? 1 : 0;
+    if (!here && distance < best) distance += edit_distance(section, section_of(key)) > 2 ? 1 : 0;
     if (distance < best) {
       best = distance;
       found = here && !dotted ? name_of(key) : key;
@@ -149,7 +152,7 @@ std::string nearest_key(std::string_view unknown, bool dotted) {
 }
 
 [[noreturn]] void fail_unknown(std::string_view place, std::string_view key, std::string_view shown) {
-  const std::string nearest = nearest_key(key.substr(0, 256), key == shown);
+  const std::string nearest = nearest_key(key, key == shown);
   std::string hint = nearest.empty() ? "" : fmt::format("did you mean {}?", nearest);
   fail_hint(std::move(hint), "{}: unknown key {}", place, quote(shown));
 }
@@ -158,7 +161,7 @@ std::string nearest_key(std::string_view unknown, bool dotted) {
   std::string_view nearest;
   size_t best = std::max<size_t>(section.size() / 3, 2) + 1;
   for (const RecipeField& field : fields) {
-    const size_t distance = edit_distance(section, section_of(field.key));
+    const size_t distance = edit_distance(section.substr(0, longest_guess), section_of(field.key));
     if (distance >= best) continue;
     best = distance;
     nearest = section_of(field.key);
@@ -195,7 +198,7 @@ NearestChoice nearest_choice(std::string_view choices, std::string_view text) {
   while (!choices.empty()) {
     const size_t end = choices.find(' ');
     const std::string_view choice = choices.substr(0, end);
-    if (const size_t away = edit_distance(choice, text.substr(0, 256)); away < nearest.away)
+    if (const size_t away = edit_distance(choice, text.substr(0, longest_guess)); away < nearest.away)
       nearest = {choice, away};
     choices.remove_prefix(end == choices.npos ? choices.size() : end + 1);
   }
