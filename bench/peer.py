@@ -22,9 +22,10 @@ bf16. Inputs are kept between equal requests and drawn once, so memory is warm, 
     int8_product    m k n                        int8 [m, k] times the transpose of int8 [n, k], to int32
     grouped         m k n sizes                  rows in groups of these sizes, each times its own matrix [n, k]
     weight_gradient m k n                        transpose of dy [m, n] times x [m, k]
-    add mul exp tanh sigmoid relu silu gelu gelu_tanh   n (1 << 20)   y = f(x), a new y each time
+    add mul exp tanh sin cos sigmoid relu silu gelu gelu_tanh   n (1 << 20)   y = f(x), a new y each time
     swiglu          n                            silu(gate) * up
-    softmax log_softmax   rows cols              over the last axis
+    softmax log_softmax sum prod cumsum flip   rows cols    over the last axis
+    roll            rows cols                    by 5 along the last axis
     rms_norm layer_norm   rows cols              with weight (and bias), over the last axis
     cross_entropy   rows cols                    mean over rows, with f32 logits
     NAME_backward   as NAME                      the gradient alone (every name above but the products)
@@ -50,8 +51,9 @@ from torch.nn import functional
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f64": torch.float64}
 
 ONE_INPUT = {
-    "exp": torch.exp, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu, "silu": functional.silu,
-    "gelu": functional.gelu, "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "exp": torch.exp, "tanh": torch.tanh, "sin": torch.sin, "cos": torch.cos, "sigmoid": torch.sigmoid,
+    "relu": torch.relu, "silu": functional.silu, "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
 }
 # Class, arrays of state, options.
 OPTIMIZERS = {
@@ -107,15 +109,17 @@ def grouped(q):
     return run, 2 * q["m"] * q["k"] * q["n"]
 
 
-ROWS = ("softmax", "log_softmax", "rms_norm", "layer_norm")
+ROWS = {
+    "softmax": lambda x: functional.softmax(x, -1), "log_softmax": lambda x: functional.log_softmax(x, -1),
+    "sum": lambda x: torch.sum(x, -1), "prod": lambda x: torch.prod(x, -1), "cumsum": lambda x: torch.cumsum(x, -1),
+    "roll": lambda x: torch.roll(x, 5, -1), "flip": lambda x: torch.flip(x, (-1,)),
+}
 
 
 def row_function(name, cols, dtype):
     """(function of x, tensors beside x)"""
-    if name == "softmax":
-        return lambda x: functional.softmax(x, -1), []
-    if name == "log_softmax":
-        return lambda x: functional.log_softmax(x, -1), []
+    if name in ROWS:
+        return ROWS[name], []
     weight, bias = normal(cols, dtype=dtype), normal(cols, dtype=dtype)
     if name == "rms_norm":
         return lambda x, w: functional.rms_norm(x, (cols,), w, 1e-5), [weight]
@@ -133,7 +137,7 @@ def elementwise_or_rows(q):
         targets = torch.arange(q["rows"]) % q["cols"]
         inputs = [normal(q["rows"], q["cols"], dtype=dtype)]
         function = lambda x: functional.cross_entropy(x, targets)
-    elif name in ROWS:
+    elif name in ROWS or name in ("rms_norm", "layer_norm"):
         function, beside = row_function(name, q["cols"], dtype)
         inputs = [normal(q["rows"], q["cols"], dtype=dtype), *beside]
     else:

@@ -1,6 +1,7 @@
-// Elementary functions of Float that are worked out in double, half a vector at a time, and rounded once:
-// sin, cos, atan, log1p, expm1, softplus, pow. Within 1 ulp of libm's on every rung, with the same special
-// cases. Series of moderate length give the 32 good bits that a float needs. For Double they are libm's.
+// Elementary functions of Float that need more digits than a Float has: atan, log1p, expm1, softplus and pow
+// are worked out in double, half a vector at a time, and rounded once; sin and cos carry the low part of
+// their reduced argument. Within 1 ulp of libm's on every rung, with the same special cases. Series of
+// moderate length give the 32 good bits that a float needs. For Double they are libm's.
 #pragma once
 #include "intarsia/elementary.h"
 
@@ -73,15 +74,42 @@ INTARSIA_INLINE Wide log1p_of(Wide x) {
   return s.e * 0.69314718055994531 + log1p_reduced(s.e == 0 ? x : s.m - 1);
 }
 
-// The sine of x and as many quarter turns, for |x| <= 2^20: pi / 2 is taken off in two parts, of which the
-// first has so few digits that its multiples are exact (Cody & Waite 1980).
-INTARSIA_INLINE Wide sine(Wide x, int64_t quarters) {
-  const Wide shifted = x * 0.63661977236758134 + whole, n = shifted - whole;
-  const Wide r = (x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34, r2 = r * r;
-  const Wide s = r * series(r2, 1, -1. / 6, 1. / 120, -1. / 5040, 1. / 362880, -1. / 39916800);
-  const Wide c = series(r2, 1, -1. / 2, 1. / 24, -1. / 720, 1. / 40320, -1. / 3628800, 1. / 479001600);
-  const WideInt turn = (WideInt)shifted + quarters;
-  return (Wide)((WideInt)((turn & 1) != 0 ? c : s) ^ ((turn & 2) << 62));
+// x = n pi / 2 + r + low with a whole number n and |r| < 0.87, for |x| <= 2^20.
+struct Turned {
+  Float::Int n;  // in the low bits
+  Float r, low;
+};
+// pi / 2 is taken off in parts (Cody & Waite 1980).
+INTARSIA_INLINE Turned turned(Float x) {
+  const Float magic = 0x1.8p23f;  // adding it leaves n in the low bits
+  const Float shifted = fma(x, 0x1.45f306p-1f, magic), n = shifted - magic;
+#if INTARSIA_SIMD_512 || INTARSIA_SIMD_256
+  // The first difference is exact. What the second loses is found where r is so large that it matters; where
+  // it is small, r may lie far from `first`, and first - r would be rounded itself.
+  const Float first = fma(n, -0x1.921fb6p+0f, x), r = fma(n, 0x1.777a5cp-25f, first);
+  const Float lost = select(r * r > 0x1p-8f, fma(n, 0x1.777a5cp-25f, first - r), 0);
+  return {shifted.bits(), r, fma(n, 0x1.ee59dap-50f, lost)};
+#else
+  // The first part has so few digits that its multiples are exact.
+  const auto rest = [](Wide v, Wide turns) INTARSIA_LAMBDA {
+    return (v - turns * 0x1.921fb544p+0) - turns * 0x1.0b4611a626331p-34;
+  };
+  const auto low = [rest](Wide v, Wide turns, Wide r) INTARSIA_LAMBDA { return rest(v, turns) - r; };
+  const Float r = in_double(rest, x, n);
+  return {shifted.bits(), r, in_double(low, x, n, r)};
+#endif
+}
+// The sine of x and as many quarter turns, for |x| <= 2^20.
+INTARSIA_INLINE Float sine(Float x, int quarters) {
+  const Turned t = turned(x);
+  const Float r2 = t.r * t.r;
+  const Float s =
+      t.r + fma(r2 * t.r, polynomial(r2, -0x1.55554p-3f, 0x1.110586p-7f, -0x1.98b002p-13f), t.low);
+  const Float c =
+      1 - fma(r2, polynomial(r2, 0.5f, -0x1.555548p-5f, 0x1.6c0a98p-10f, -0x1.9973eep-16f), t.r * t.low);
+  const Float::Int turn = t.n + quarters;
+  const Float y = (turn & 1) != 0 ? c.raw : s.raw;
+  return Float::of_bits(y.bits() ^ ((turn & 2) << 30));
 }
 // Larger arguments need many digits of pi: libm's job, lane by lane, so that no lane depends on its
 // neighbours.
@@ -94,12 +122,11 @@ INTARSIA_INLINE Float with_large(Float x, Float y, F f) {
   return select(large, exact, y);
 }
 INTARSIA_INLINE Float sin(Float x) {
-  const Float y = in_double([](Wide v) INTARSIA_LAMBDA { return sine(v, 0); }, x);
+  const Float y = select(x == 0, x, sine(x, 0));  // zero keeps its sign
   return with_large(x, y, [](double v) INTARSIA_LAMBDA { return ::sin(v); });
 }
 INTARSIA_INLINE Float cos(Float x) {
-  const Float y = in_double([](Wide v) INTARSIA_LAMBDA { return sine(v, 1); }, x);
-  return with_large(x, y, [](double v) INTARSIA_LAMBDA { return ::cos(v); });
+  return with_large(x, sine(x, 1), [](double v) INTARSIA_LAMBDA { return ::cos(v); });
 }
 
 // By atan(1 / x) = pi / 2 - atan(x) and atan(x) = pi / 4 + atan((x - 1) / (x + 1)) the series need only reach

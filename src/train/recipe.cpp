@@ -141,11 +141,13 @@ std::string nearest_key(std::string_view unknown, bool dotted) {
   for (const RecipeField& field : fields) {
     const std::string_view key = field.key;
     const bool here = section_of(key) == section;
-    size_t distance = edit_distance(name, name_of(key));
+    const std::string_view own = name_of(key);
+    if (std::max(name.size(), own.size()) - std::min(name.size(), own.size()) >= best) continue;
+    size_t distance = edit_distance(name, own);
     if (!here && distance < best) distance += edit_distance(section, section_of(key)) > 2 ? 1 : 0;
     if (distance < best) {
       best = distance;
-      found = here && !dotted ? name_of(key) : key;
+      found = here && !dotted ? own : key;
     }
   }
   return found;

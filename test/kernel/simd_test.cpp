@@ -138,6 +138,7 @@ TEST(Simd, InfinitiesAndNaNAreAsInLibm) {
     }
     EXPECT_TRUE(std::signbit(value(functions[2], -0.0f))) << "tanh keeps the sign of zero";
     EXPECT_TRUE(std::signbit(value(functions[4], -0.0f))) << "erf keeps the sign of zero";
+    EXPECT_TRUE(std::signbit(value(functions[5], -0.0f))) << "sin keeps the sign of zero";
     EXPECT_TRUE(std::isnan(value(functions[1], -1.0f))) << "log of a negative number";
   });
 }

@@ -20,8 +20,15 @@ constexpr Function functions[] = {
     {"gelu", 1, false, [](std::span<const Tensor> x) { return gelu(x[0]); }},
     {"silu", 1, false, [](std::span<const Tensor> x) { return silu(x[0]); }},
     {"tanh", 1, false, [](std::span<const Tensor> x) { return tanh(x[0]); }},
+    {"sin", 1, false, [](std::span<const Tensor> x) { return sin(x[0]); }},
+    {"cos", 1, false, [](std::span<const Tensor> x) { return cos(x[0]); }},
     {"swiglu", 2, false, [](std::span<const Tensor> x) { return swiglu(x[0], x[1]); }},
     {"softmax", 1, true, [](std::span<const Tensor> x) { return softmax(x[0]); }},
+    {"sum", 1, true, [](std::span<const Tensor> x) { return sum(x[0], {-1}); }},
+    {"prod", 1, true, [](std::span<const Tensor> x) { return prod(x[0], {-1}); }},
+    {"cumsum", 1, true, [](std::span<const Tensor> x) { return cumsum(x[0], -1); }},
+    {"roll", 1, true, [](std::span<const Tensor> x) { return roll(x[0], 5, -1); }},
+    {"flip", 1, true, [](std::span<const Tensor> x) { return flip(x[0], {-1}); }},
     {"rms_norm", 2, true, [](std::span<const Tensor> x) { return rms_norm(x[0], x[1]); }},
     {"layer_norm", 3, true, [](std::span<const Tensor> x) { return layer_norm(x[0], x[1], x[2]); }},
     {"cross_entropy", 1, true,
@@ -67,7 +74,8 @@ std::vector<Item> pointwise_items() {
   for (DType dtype : {DType::f32, DType::bf16})
     for (const Function& f : functions)
       for (bool back : {false, true}) {
-        if (back && std::string_view(f.name) == "add")
+        const std::string_view name = f.name;
+        if (back && (name == "add" || name == "sum"))
           continue;  // the tape hands dy on: there is nothing to time
         items.push_back(function_item(f, 768, 512, dtype, back));
         if (dtype == DType::f32) items.push_back(function_item(f, 8192, 1024, dtype, back));
