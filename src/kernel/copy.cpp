@@ -75,6 +75,8 @@ void copy_transposed(Pair walk, int along, DType dtype, const void* from, void* 
 void copy_row(DType from_type, const char* from, int64_t from_stride, DType to_type, char* to,
               int64_t to_stride, int64_t n) {
   if (from_stride == 1 && to_stride == 1) return convert_run(from_type, from, to_type, to, n);
+  if (from_type == to_type && to_stride == 1) return gather_run(from_type, from, from_stride, to, n);
+  if (from_type == to_type && from_stride == 1) return scatter_run(from_type, from, to, to_stride, n);
   double gathered[block], converted[block];
   for (int64_t i = 0; i < n; i += block) {
     const int64_t count = std::min(block, n - i);
@@ -152,7 +154,12 @@ void convert_run(DType from_type, const void* from, DType to_type, void* to, int
 void gather_run(DType dtype, const void* from, int64_t stride, void* to, int64_t n) {
   with_word(dtype, [&](auto word) {
     using Word = decltype(word);
-    for (int64_t i = 0; i < n; i++) static_cast<Word*>(to)[i] = static_cast<const Word*>(from)[i * stride];
+    const auto* source = static_cast<const Word*>(from);
+    auto* target = static_cast<Word*>(to);
+    if (stride == -1)  // a constant, for which the loop is made of vectors
+      for (int64_t i = 0; i < n; i++) target[i] = source[-i];
+    else
+      for (int64_t i = 0; i < n; i++) target[i] = source[i * stride];
   });
 }
 void scatter_run(DType dtype, const void* from, void* to, int64_t stride, int64_t n) {

@@ -209,11 +209,10 @@ Array take(const Array& x, int axis, const Array& ids_i64);
 Array take_backward(const Shape& x, int axis, const Array& ids_i64, const Array& dy);
 
 // ---- reductions; bit i of `axes` says that axis i is reduced. Results keep x's rank (length 1 there).
-enum class Reduction { sum, mean, max, min };
+enum class Reduction { sum, mean, product, max, min };  // products run in f64
 Array reduce(Reduction, const Array& x, unsigned axes, DType out);
 Array extreme_backward(const Array& x, const Array& y, const Array& dy, unsigned axes);  // ties share
-// The product in f64, and dx[i] = dy times the product of the others, right for zeros too.
-Array product(const Array& x, unsigned axes, DType out);
+// dx[i] = dy times the product of the others, right for zeros too.
 Array product_backward(const Array& x, const Array& dy, unsigned axes);
 Array argmax(const Array& x, int axis);  // i64, rank kept with length 1
 void sort(const Array& x, bool descending, int64_t keep, Array& values,

@@ -85,7 +85,7 @@ Tensor min(const Tensor& x, const Axes& axes, bool keep) {
 Tensor prod(const Tensor& x, const Axes& axes, bool keep) {
   require_float(tag::prod, "x", x);
   const Reduced r = reduced(tag::prod, x, axes, keep);
-  Array y = kernel::product(x.array(), r.mask, x.dtype()).reshape(r.result);
+  Array y = kernel::reduce(kernel::Reduction::product, x.array(), r.mask, x.dtype()).reshape(r.result);
   return record(tag::prod, std::move(y), {&x},
                 [x = Saved(x), kept = r.kept, mask = r.mask](const Array& dy, Gradients& dx) {
                   dx.add(0, kernel::product_backward(*x, dy.reshape(kept), mask));

@@ -11,7 +11,7 @@ namespace {
 
 TEST(Lab, EveryComparisonHasAQuickForm) {
   if (!std::filesystem::exists(data("mnist")) || !std::filesystem::exists(data("text/tinyshakespeare.txt")))
-    GTEST_SKIP() << "INTARSIA_DATA holds no mnist/ and text/tinyshakespeare.txt";
+    GTEST_SKIP() << data("") << " holds no mnist/ and text/tinyshakespeare.txt; set INTARSIA_DATA";
   const std::filesystem::path recipes = std::filesystem::path(INTARSIA_SOURCE_DIR) / "recipes/lab";
   const std::string environment = "INTARSIA_DATA=" + data("").string();
   int seen = 0;

@@ -304,7 +304,7 @@ TEST_F(Verbs, TruncatedModelsAreOneErrorLine) {
 
 TEST(Stories, GreedyTextIsThePublishedOneOnEveryRung) {
   const fs::path folder = test::data("stories260K");
-  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not here; set INTARSIA_DATA";
   std::ifstream file(folder / "golden_greedy_256.txt");
   const std::string golden{std::istreambuf_iterator<char>(file), {}};
   for (const char* rung : {"base", "avx2", "avx512", "avx512bf16"}) {

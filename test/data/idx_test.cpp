@@ -90,7 +90,7 @@ TEST(Gzip, RefusesDamageAndBombs) {
 
 TEST(Idx, ReadsMnist) {
   const std::filesystem::path folder = data_folder() / "mnist";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not here; set INTARSIA_DATA";
   const Array images = read_idx(folder / "t10k-images-idx3-ubyte.gz");
   const Array labels = read_idx(folder / "t10k-labels-idx1-ubyte.gz");
   EXPECT_EQ(images.shape(), (Shape{10000, 28, 28}));

@@ -135,7 +135,7 @@ TEST(Exif, DamagedBlocksTurnNothing) {
 
 TEST(Image, ReadsPhotographs) {
   const std::filesystem::path folder = data_folder() / "photos";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not here; set INTARSIA_DATA";
   EXPECT_EQ(read_image(folder / "bus.jpg").shape(), (Shape{1080, 810, 3}));
 }
 

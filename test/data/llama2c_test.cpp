@@ -52,7 +52,7 @@ TEST(Llama2c, FindsEveryWeightInItsPlace) {
 
 TEST(Llama2c, ReadsTheStoriesModel) {
   const std::filesystem::path path = data_folder() / "stories260K/stories260K.bin";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not here; set INTARSIA_DATA";
   const Llama2c model = read_llama2c(path);
   EXPECT_EQ(model.dim, 64);
   EXPECT_EQ(model.layers, 5);

@@ -163,7 +163,7 @@ TEST(Csv, BlankLinesOfOneColumnWithoutAName) {
 
 TEST(Csv, ReadsRealTables) {
   const std::filesystem::path folder = data_folder() / "tabular";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not here; set INTARSIA_DATA";
   const Table adult = read_csv(folder / "adult/adult.data");
   EXPECT_EQ(adult.rows, 32561);
   EXPECT_EQ(adult["age"].type, ColumnType::integer);

@@ -78,7 +78,7 @@ TEST(Licences, OfEveryLibraryThatIsLoadedAreInTheTable) {
       seen++;
     }
   }
-  if (seen == 0) GTEST_SKIP() << "neither the program nor the library is built";
+  EXPECT_GT(seen, 0) << "neither the program nor the library is built";
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ TEST(Objects, KernelsShowOnlySymbolsOfTheirOwnRung) {
   ASSERT_GE(names.size(), 4u);
   for (const std::string& rung : names) {
     const std::vector<fs::path> objects = objects_of(rung);
-    if (objects.empty()) GTEST_SKIP() << "the kernels of " << rung << " are not built in " << build_folder();
+    ASSERT_FALSE(objects.empty()) << "the kernels of " << rung << " are not built in " << build_folder();
     size_t seen = 0;
     for (const fs::path& object : objects) {
       for (const Symbol& symbol : symbols_of(object)) {
@@ -78,7 +78,7 @@ TEST(Objects, KernelsShowOnlySymbolsOfTheirOwnRung) {
 }
 
 TEST(Objects, TheProgramNeedsOnlyTheNamedLibraries) {
-  if (!fs::exists(INTARSIA_BINARY)) GTEST_SKIP() << "the program is not built";
+  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built";
   static const std::set<std::string> allowed = {
       "fmt",  "pcre2-8", "utf8proc", "crypto", "z",    "zip",   "stdc++", "png16",
       "jpeg", "m",       "gcc_s",    "c",      "asan", "ubsan", "tsan",
@@ -101,7 +101,7 @@ TEST(Objects, LoadingTheLibraryRunsNoConstructor) {
   GTEST_SKIP() << "sanitizers add constructors of their own";
 #else
   const fs::path library = build_folder() / "libintarsia.so";
-  if (!fs::exists(library)) GTEST_SKIP() << "the library is not built";
+  ASSERT_TRUE(fs::exists(library)) << "the library is not built";
   const house::Outcome sections = house::run("readelf --wide --sections '" + library.string() + "'");
   static const std::regex init_array(R"(\.init_array +INIT_ARRAY +\S+ \S+ (\S+))");
   std::smatch match;
@@ -114,7 +114,7 @@ TEST(Objects, LoadingTheLibraryRunsNoConstructor) {
 
 TEST(Objects, TheSharedLibraryShowsOnlyItsOwnNames) {
   const fs::path library = build_folder() / "libintarsia.so";
-  if (!fs::exists(library)) GTEST_SKIP() << "the library is not built";
+  ASSERT_TRUE(fs::exists(library)) << "the library is not built";
   const house::Outcome names =
       house::run("nm --dynamic --demangle --defined-only '" + library.string() + "' | grep -v intarsia::");
   EXPECT_EQ(names.output, "");
@@ -124,7 +124,7 @@ TEST(Objects, TheStrippedProgramStaysSmall) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
   GTEST_SKIP() << "only the release build ships";
 #else
-  if (!fs::exists(INTARSIA_BINARY)) GTEST_SKIP() << "the program is not built";
+  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built";
   const fs::path stripped = fs::temp_directory_path() / ("intarsia-stripped-" + std::to_string(getpid()));
   const house::Outcome strip =
       house::run(std::string("strip -o '") + stripped.string() + "' '" + INTARSIA_BINARY + "'");

@@ -96,7 +96,7 @@ TEST(SlowSweep, IdsOfDrawnStringsAreThoseOfEachTokenizersOwnLibrary) {
     }
     EXPECT_EQ(fmt::format("{:016x}", sum), expected.get<std::string>()) << path;
   }
-  if (found == 0) GTEST_SKIP() << data_folder() << " holds none of the tokenizers";
+  if (found == 0) GTEST_SKIP() << data_folder() << " holds none of the tokenizers; set INTARSIA_DATA";
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Sums and extremes.
 #pragma once
+#include "intarsia/elementary_wide.h"
 #include "kernel/cpu/element.h"
 
 namespace intarsia::kernel {
@@ -125,6 +126,71 @@ void extreme_rows(const void* xs, int64_t stride, int64_t rows, bool most, void*
     join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return max(a, b); });
   else
     join_rows<T>(xs, stride, rows, accs, d, [](auto a, auto b) INTARSIA_LAMBDA { return min(a, b); });
+}
+
+// Products run in f64, since those of many f32 leave its range early: in 32 lanes, `into` a vector for each
+// few.
+inline constexpr int product_lanes = 32;
+inline constexpr int product_vectors = product_lanes / (simd::width / 2);
+
+template <class W>
+INTARSIA_INLINE void multiply_lanes(simd::Wide* into, const W* x) {
+  typedef W Raw __attribute__((vector_size(simd::width / 2 * sizeof(W))));
+  for (int k = 0; k < product_vectors; k++) {
+    Raw raw;
+    __builtin_memcpy(&raw, x + k * (simd::width / 2), sizeof raw);
+    into[k] *= __builtin_convertvector(raw, simd::Wide);
+  }
+}
+// The same for up to 32 elements of any type: ones stand for those that are missing.
+template <class T>
+INTARSIA_INLINE void multiply_lanes(simd::Wide* into, const T* x, int64_t n) {
+  using V = typename Element<T>::V;
+  typename Element<T>::Wide wide[product_lanes];
+  if (n < product_lanes)
+    for (auto& v : wide) v = 1;
+  for_lanes<V>(n,
+               [&](int64_t i, auto lanes) INTARSIA_LAMBDA { V::load(x + i, lanes).store(wide + i, lanes); });
+  multiply_lanes(into, wide);
+}
+template <class T>
+INTARSIA_INLINE void multiply_all_lanes(simd::Wide* into, const T* x) {
+  if constexpr (sizeof(T) >= sizeof(float))
+    multiply_lanes(into, x);
+  else
+    multiply_lanes(into, x, product_lanes);
+}
+
+template <class T>
+double product(const void* xs, int64_t n) {
+  const T* x = static_cast<const T*>(xs);
+  simd::Wide vectors[product_vectors];
+  for (auto& v : vectors) v = 1 - simd::Wide{};
+  int64_t i = 0;
+  for (; i + product_lanes <= n; i += product_lanes) multiply_all_lanes(vectors, x + i);
+  if (i < n) multiply_lanes(vectors, x + i, n - i);
+  double lanes[product_lanes];
+  __builtin_memcpy(lanes, vectors, sizeof lanes);
+  for (int step = product_lanes / 2; step > 0; step /= 2)
+    for (int k = 0; k < step; k++) lanes[k] *= lanes[k + step];
+  return lanes[0];
+}
+
+template <class T>
+void product_rows(const void* xs, int64_t stride, int64_t rows, double* acc, int64_t d) {
+  const T* x = static_cast<const T*>(xs);
+  for (int64_t column = 0; column < d; column += product_lanes) {
+    const int64_t count = d - column < product_lanes ? d - column : product_lanes;
+    simd::Wide vectors[product_vectors];
+    for (auto& v : vectors) v = 1 - simd::Wide{};
+    multiply_lanes(vectors, acc + column, count);
+    for (int64_t row = 0; row < rows; row++)
+      if (count == product_lanes)
+        multiply_all_lanes(vectors, x + row * stride + column);
+      else
+        multiply_lanes(vectors, x + row * stride + column, count);
+    __builtin_memcpy(acc + column, vectors, static_cast<size_t>(count) * sizeof(double));
+  }
 }
 
 template <class T>

@@ -35,6 +35,8 @@ void fill_rows(RowSlots& slots) {
   FILL_FLOATS(slots.argmax, argmax);
   FILL_FLOATS(slots.sum_rows, sum_rows);
   FILL_FLOATS(slots.extreme_rows, extreme_rows);
+  FILL_FLOATS(slots.product, product);
+  FILL_FLOATS(slots.product_rows, product_rows);
   FILL_FLOATS(slots.accumulate, accumulate);
   FILL_FLOATS(slots.dropout, dropout);
 #define UPDATE(NAME, ...)                                                 \

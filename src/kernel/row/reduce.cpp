@@ -95,10 +95,12 @@ constexpr int64_t column_block = 1024;
 // Joins a and b as the reduction does; a NaN wins.
 double join(Reduction r, double a, double b) {
   if (r == Reduction::sum || r == Reduction::mean) return a + b;
+  if (r == Reduction::product) return a * b;
   if (std::isnan(a) || std::isnan(b)) return NAN;
   return r == Reduction::max ? std::max(a, b) : std::min(a, b);
 }
 double neutral(Reduction r) {
+  if (r == Reduction::product) return 1;
   if (r == Reduction::max) return -INFINITY;
   return r == Reduction::min ? INFINITY : 0;
 }
@@ -106,6 +108,7 @@ double neutral(Reduction r) {
 double reduce_run(Reduction r, int slot, const void* x, int64_t n) {
   const RowSlots& rows = table().rows;
   if (r == Reduction::sum || r == Reduction::mean) return rows.sum[slot](x, n);
+  if (r == Reduction::product) return rows.product[slot](x, n);
   double wide;
   float single;
   if (slot == static_cast<int>(DType::f64)) {
@@ -146,7 +149,7 @@ void reduce_runs(Reduction r, const Grouped& g, double factor, Array& y) {
 
 // [outer, n, inner] -> [outer, inner]
 void reduce_rows(Reduction r, const Grouped& g, double factor, Array& y) {
-  const DType type = g.x.dtype(), wide = wide_of(type);
+  const DType type = g.x.dtype(), wide = r == Reduction::product ? DType::f64 : wide_of(type);
   const int slot = static_cast<int>(type);
   const RowSlots& rows = table().rows;
   const int64_t chunks = (g.n + row_chunk - 1) / row_chunk,
@@ -166,6 +169,8 @@ void reduce_rows(Reduction r, const Grouped& g, double factor, Array& y) {
       const int64_t width = std::min(column_block, g.inner - column);
       if (r == Reduction::sum || r == Reduction::mean)
         rows.sum_rows[slot](from, g.inner, count, acc, width);
+      else if (r == Reduction::product)
+        rows.product_rows[slot](from, g.inner, count, static_cast<double*>(acc), width);
       else
         rows.extreme_rows[slot](from, g.inner, count, r == Reduction::max, acc, width);
     }
@@ -252,7 +257,7 @@ Array reduce(Reduction r, const Array& x, unsigned axes, DType out) {
   const double factor = r == Reduction::mean ? 1 / static_cast<double>(g.n) : 1;
   if (y.size() == 0) return cast(y, out);
   if (g.n == 0)
-    fill(y, r == Reduction::mean ? NAN : 0);
+    fill(y, r == Reduction::mean ? NAN : neutral(r));
   else if (g.inner == 1)
     reduce_runs(r, g, factor, y);
   else
@@ -280,40 +285,6 @@ Array extreme_backward(const Array& x, const Array& y, const Array& dy, unsigned
 
 namespace {
 
-template <class T>
-void multiply_rows(const T* x, T* y, int64_t rows, int64_t n) {
-  parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      // A product waits for its own multiplications, so there are several; they always meet in the same
-      // order.
-      constexpr int64_t lanes = 16;
-      double product[lanes];
-      std::fill(product, product + lanes, 1.0);
-      const T* from = x + row * n;
-      int64_t i = 0;
-      for (; i + lanes <= n; i += lanes)
-        for (int64_t lane = 0; lane < lanes; lane++) product[lane] *= static_cast<double>(from[i + lane]);
-      for (; i < n; i++) product[0] *= static_cast<double>(from[i]);
-      for (int64_t step = lanes / 2; step > 0; step /= 2)
-        for (int64_t lane = 0; lane < step; lane++) product[lane] *= product[lane + step];
-      y[row] = static_cast<T>(product[0]);
-    }
-  });
-}
-
-// Products down the columns of [outer, length, inner].
-template <class T>
-void multiply_columns(const T* x, T* y, const AxisView& a) {
-  for_columns(a, [&](int64_t first, int64_t width) {
-    double total[axis_strip];
-    std::fill(total, total + width, 1.0);
-    for (int64_t k = 0; k < a.length; k++)
-      for (int64_t j = 0; j < width; j++) total[j] *= static_cast<double>(x[first + k * a.inner + j]);
-    const int64_t outer = first / (a.length * a.inner), column = first % (a.length * a.inner);
-    for (int64_t j = 0; j < width; j++) y[outer * a.inner + column + j] = static_cast<T>(total[j]);
-  });
-}
-
 // The product of the others is what stands before times what stands behind.
 template <class T>
 void multiply_others(const T* x, const T* dy, T* dx, int64_t rows, int64_t n) {
@@ -335,30 +306,6 @@ void multiply_others(const T* x, const T* dy, T* dx, int64_t rows, int64_t n) {
 }
 
 }  // namespace
-
-Array product(const Array& x, unsigned axes, DType out) {
-  // One axis with others inside it: no need to bring it to the end first.
-  if (std::has_single_bit(axes) && x.size() > 0) {
-    const AxisView view(x.shape(), std::countr_zero(axes));
-    if (view.inner > 1) {
-      const Array in = contiguous(cast(x, wide_of(x.dtype())));
-      Array y = Array::empty(reduced_shape(x.shape(), axes), in.dtype());
-      if (in.dtype() == DType::f64)
-        multiply_columns(in.data<double>(), y.mutable_data<double>(), view);
-      else
-        multiply_columns(in.data<float>(), y.mutable_data<float>(), view);
-      return cast(y, out);
-    }
-  }
-  const Array ordered = cast(reduced_last(x, axes), wide_of(x.dtype()));
-  Array y = Array::empty(reduced_shape(x.shape(), axes), ordered.dtype());
-  const int64_t rows = y.size(), n = rows ? x.size() / rows : 0;
-  if (ordered.dtype() == DType::f64)
-    multiply_rows(ordered.data<double>(), y.mutable_data<double>(), rows, n);
-  else
-    multiply_rows(ordered.data<float>(), y.mutable_data<float>(), rows, n);
-  return cast(y, out);
-}
 
 Array product_backward(const Array& x, const Array& dy, unsigned axes) {
   const DType wide = wide_of(x.dtype());

@@ -60,6 +60,8 @@ struct RowSlots {
   void (*sum_rows[floats])(const void* x, int64_t stride, int64_t rows, void* acc, int64_t d);
   void (*extreme_rows[floats])(const void* x, int64_t stride, int64_t rows, bool greatest, void* acc,
                                int64_t d);
+  double (*product[floats])(const void* x, int64_t n);
+  void (*product_rows[floats])(const void* x, int64_t stride, int64_t rows, double* acc, int64_t d);
   void (*accumulate[floats])(void* into, const void* wide, int64_t n);  // into += x
 
   void (*dropout[floats])(const void* x, void* y, int64_t n, const DropoutFactors& factors);
