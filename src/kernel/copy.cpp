@@ -1,5 +1,6 @@
 // Copies between layouts and element types, filling, accumulation.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -152,14 +153,11 @@ void convert_run(DType from_type, const void* from, DType to_type, void* to, int
 }
 
 void gather_run(DType dtype, const void* from, int64_t stride, void* to, int64_t n) {
+  if (stride == -1)
+    return table().rows.backwards[std::countr_zero(static_cast<unsigned>(info(dtype).bytes))](from, to, n);
   with_word(dtype, [&](auto word) {
     using Word = decltype(word);
-    const auto* source = static_cast<const Word*>(from);
-    auto* target = static_cast<Word*>(to);
-    if (stride == -1)  // a constant, for which the loop is made of vectors
-      for (int64_t i = 0; i < n; i++) target[i] = source[-i];
-    else
-      for (int64_t i = 0; i < n; i++) target[i] = source[i * stride];
+    for (int64_t i = 0; i < n; i++) static_cast<Word*>(to)[i] = static_cast<const Word*>(from)[i * stride];
   });
 }
 void scatter_run(DType dtype, const void* from, void* to, int64_t stride, int64_t n) {

@@ -1,4 +1,4 @@
-// Conversions between element types, through f32, f64 or i64.
+// Conversions between element types, through f32, f64 or i64; copies that run backwards.
 #pragma once
 #include "kernel/cpu/element.h"
 
@@ -141,6 +141,13 @@ void from_i64(const int64_t* x, void* ys, int64_t n) {
   } else {
     for (int64_t i = 0; i < n; i++) y[i] = static_cast<T>(x[i]);
   }
+}
+
+template <class Word>
+void backwards(const void* from, void* to, int64_t n) {
+  const Word* __restrict x = static_cast<const Word*>(from);
+  Word* __restrict y = static_cast<Word*>(to);
+  for (int64_t i = 0; i < n; i++) y[i] = x[-i];
 }
 
 #define FILL_PLAINS(SLOT, KERNEL) \

@@ -29,6 +29,10 @@ void fill_rows(RowSlots& slots) {
   FILL_PLAINS(slots.from_f32, from_f32);
   FILL_PLAINS(slots.from_f64, from_f64);
   FILL_PLAINS(slots.from_i64, from_i64);
+  slots.backwards[0] = backwards<uint8_t>;
+  slots.backwards[1] = backwards<uint16_t>;
+  slots.backwards[2] = backwards<uint32_t>;
+  slots.backwards[3] = backwards<uint64_t>;
   FILL_FLOATS(slots.sum, sum);
   FILL_FLOATS(slots.sum_of_squares, sum_of_squares);
   FILL_FLOATS(slots.extreme, extreme);

@@ -50,6 +50,8 @@ struct RowSlots {
   void (*from_f32[plains])(const float* x, void* y, int64_t n);
   void (*from_f64[plains])(const double* x, void* y, int64_t n);
   void (*from_i64[plains])(const int64_t* x, void* y, int64_t n);
+  // n elements of 1 << [i] bytes from `from` downwards
+  void (*backwards[4])(const void* from, void* to, int64_t n);
 
   // sums: blocks of 4096 elements are summed in wide lanes, the blocks in f64
   double (*sum[floats])(const void* x, int64_t n);
