@@ -7,20 +7,18 @@ set(INTARSIA_KERNELS_amx product measure)
 set(INTARSIA_KERNELS_amx_emulated product)
 
 # Without INTARSIA_SANITIZE_KERNELS the kernels have no flag of the sanitizers at all: they are the release's objects,
-# which ccache has.
+# which ccache has. With it they are optimized less: in full, an instrumented kernel takes minutes to compile.
 function(intarsia_kernel_sanitizers target)
-  if(INTARSIA_SANITIZE AND NOT INTARSIA_SANITIZE_KERNELS)
+  if(INTARSIA_SANITIZE)
     get_target_property(options ${target} COMPILE_OPTIONS)
-    string(REPLACE "${INTARSIA_SANITIZER_FLAGS}" "" options "${options}")
+    if(INTARSIA_SANITIZE_KERNELS)
+      list(TRANSFORM options REPLACE "^-O3$" "-O1")
+    else()
+      string(REPLACE "${INTARSIA_SANITIZER_FLAGS}" "" options "${options}")
+    endif()
     set_target_properties(${target} PROPERTIES COMPILE_OPTIONS "${options}")
   endif()
 endfunction()
-
-# Optimized in full, an instrumented kernel takes minutes to compile.
-set(INTARSIA_KERNEL_OPTIMIZATION -O3)
-if(INTARSIA_SANITIZE AND INTARSIA_SANITIZE_KERNELS)
-  set(INTARSIA_KERNEL_OPTIMIZATION -O1)
-endif()
 
 # Compiles the files of src/kernel/cpu once per rung and adds the objects to `target`.
 function(intarsia_add_rungs target)
@@ -33,7 +31,7 @@ function(intarsia_add_rungs target)
     add_library(kernels_${rung} OBJECT ${sources})
     target_include_directories(kernels_${rung} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include ${CMAKE_CURRENT_SOURCE_DIR}/src)
     target_compile_definitions(kernels_${rung} PRIVATE INTARSIA_RUNG=${rung})
-    target_compile_options(kernels_${rung} PRIVATE ${INTARSIA_KERNEL_OPTIMIZATION} -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math
+    target_compile_options(kernels_${rung} PRIVATE -O3 -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math
                            -fno-asynchronous-unwind-tables ${INTARSIA_FLAGS_${rung}})
     intarsia_kernel_sanitizers(kernels_${rung})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:kernels_${rung}>)

@@ -83,9 +83,9 @@ std::shared_ptr<Tokenizer> train_bpe(const std::function<bool(std::string& chunk
   parts.model = std::move(model);
   auto tokenizer = std::make_shared<PipelineTokenizer>(std::move(parts));
   if (special_count > 0) {
-    tokenizer->eos = static_cast<int32_t>(pieces.size());
-    tokenizer->bos = tokenizer->eos;
-    tokenizer->stop = {*tokenizer->eos};
+    const auto end = static_cast<int32_t>(pieces.size());
+    tokenizer->bos = tokenizer->eos = end;
+    tokenizer->stop = {end};
   }
   return tokenizer;
 }

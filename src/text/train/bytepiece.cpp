@@ -124,12 +124,12 @@ class NgramModel {
     }
     log_probabilities_ = counts.mapped([&](uint64_t key, double count) {
       const size_t length = length_of(key);
-      if (length > 1 && count < least_count) return -infinity;
+      if (length <= 1) return std::log(count) - std::log(positions);
+      if (count < least_count) return -infinity;
       // The key of the n-gram without its last byte: its length is one less, too.
       const uint64_t mark = uint64_t{length + 1} << (8 * length);
       const uint64_t prefix = ((key - mark) >> 8) | (uint64_t{length} << (8 * (length - 1)));
-      const double before = length == 1 ? positions : counts.find(prefix, 0);
-      return std::log(count) - std::log(before);
+      return std::log(count) - std::log(counts.find(prefix, 0));
     });
   }
 
@@ -171,7 +171,7 @@ class NgramModel {
     std::vector<size_t> starts;
     for (size_t i = line.size(); i > 0; --i) {
       if (state == 0) starts.push_back(i - 1);
-      state = static_cast<size_t>(from[i - 1][state]);
+      state = static_cast<uint8_t>(from[i - 1][state]);
     }
     std::reverse(starts.begin(), starts.end());
     if (starts.empty() || starts[0] != 0) starts.insert(starts.begin(), 0);

@@ -36,7 +36,10 @@ double log_add(double a, double b) {
 // 7).
 double digamma(double x) {
   double result = 0;
-  for (; x < 7; ++x) result -= 1 / x;
+  while (x < 7) {
+    result -= 1 / x;
+    x += 1;
+  }
   x -= 0.5;
   const double square = 1 / (x * x);
   return result + std::log(x) + square / 24 - 7 * square * square / 960 +
@@ -275,6 +278,7 @@ class Trainer {
     order.resize(std::min(order.size(), keep));
     std::sort(order.begin(), order.end());
     std::vector<ScoredPiece> kept;
+    kept.reserve(order.size());
     for (const size_t i : order) kept.push_back(std::move(pieces_[i]));
     pieces_ = std::move(kept);
   }
