@@ -35,7 +35,8 @@ std::vector<Shape> adafactor_states(const Shape& weight) {
 
 // state += share * (now - state)
 Tensor approach(Array& state, const Tensor& now, double share) {
-  const Tensor before(state), after = before + (now - before) * share;
+  const Tensor before(state);
+  Tensor after = before + (now - before) * share;
   kernel::copy(after.array(), state);
   return after;
 }

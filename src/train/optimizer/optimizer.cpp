@@ -205,7 +205,7 @@ std::vector<Optimizer::Part> Optimizer::parts() const {
   constexpr const char* state_names[] = {".m", ".v"};
   std::vector<Part> parts;
   for (const Entry& entry : entries_) {
-    for (size_t i = 0; i < entry.states.size(); i++)
+    for (size_t i = 0; i < std::min(entry.states.size(), std::size(state_names)); i++)
       parts.push_back({entry.name + state_names[i], entry.states[i]});
     // The model's file then holds the average.
     if (entry.average) {
