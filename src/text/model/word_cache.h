@@ -123,7 +123,7 @@ class WordCache {
   };
   static_assert(most < 16 && line % sizeof(Entry) == 0);
   // A word may be in any entry of a line.
-  static constexpr size_t ways = line / sizeof(Entry), size = size_t{1} << 15;
+  static constexpr size_t ways = line / sizeof(Entry), size = ways << 14;
   static size_t place_of(WordKey key) {
     const auto product =
         static_cast<unsigned __int128>(key.low ^ 0x2d358dccaa6c78a5u) * (key.high ^ 0x8bb84b93962eacc9u);

@@ -107,7 +107,9 @@ class SentencePieceNormalizer {
     kept.reserve(rules_.kept.size());
     for (const std::string& symbol : rules_.kept) kept.emplace_back(symbol, 0);
     if (!kept.empty()) kept_ = Trie(std::move(kept), "tokenizer");
-    for (int byte = 0; byte < 128; ++byte) plain_[byte] = stands_for_itself(static_cast<char>(byte));
+    for (int byte = 0; byte < 256; ++byte)
+      plain_[byte] = byte != ' ' && stands_for_itself(static_cast<char>(byte));
+    plain_space_ = stands_for_itself(' ');
   }
 
   std::string operator()(std::string_view text) const {
@@ -123,6 +125,12 @@ class SentencePieceNormalizer {
     if (rules_.add_dummy_prefix && !rules_.whitespace_as_suffix) out += space_;
     bool after_space = squeeze;
     while (!text.empty()) {
+      if (text[0] == ' ' && plain_space_ && text.size() > 1 && is_ascii(text[1])) {
+        if (!after_space) out += space_;
+        after_space = squeeze;
+        text.remove_prefix(1);
+        continue;
+      }
       if (const size_t length = plain_run(text); length > 0) {
         out += text.substr(0, length);
         text.remove_prefix(length);
@@ -148,11 +156,13 @@ class SentencePieceNormalizer {
     size_t length;  // of the input
     std::string_view text;
   };
-  // Whether no rule is about this ASCII byte, or begins with it and another one: then it stays as it is
-  // before any ASCII byte. (Before others it may be a letter that a mark changes.)
+  static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+  // Of an ASCII byte whether no rule is about it, or begins with it and another one: then it stays as it is
+  // before any ASCII byte. (Before others it may be a letter that a mark changes.) Of another byte whether no
+  // rule begins with it: then the character that it starts stays.
   bool stands_for_itself(char byte) const {
-    if (byte == ' ' || kept_.find({&byte, 1}) != Trie::none || rules_.map->longest({&byte, 1}).length > 0)
-      return false;
+    if (kept_.find({&byte, 1}) != Trie::none || rules_.map->longest({&byte, 1}).length > 0) return false;
+    if (!is_ascii(byte)) return !rules_.map->begins({&byte, 1});
     for (int next = 0; next < 128; ++next) {
       const char two[] = {byte, static_cast<char>(next)};
       if (rules_.map->begins({two, 2})) return false;
@@ -163,8 +173,14 @@ class SentencePieceNormalizer {
   size_t plain_run(std::string_view text) const {
     const auto is_plain = [&](size_t at) { return plain_[static_cast<unsigned char>(text[at])]; };
     size_t end = 0;
-    while (end < text.size() && is_plain(end)) ++end;
-    const bool before_ascii = end == text.size() || static_cast<unsigned char>(text[end]) < 0x80;
+    while (end < text.size() && !is_ascii(text[end]) && is_plain(end)) {
+      const size_t length = valid_character_length(text.substr(end));
+      if (length == 0) break;
+      end += length;
+    }
+    if (end > 0) return end;
+    while (end < text.size() && is_ascii(text[end]) && is_plain(end)) ++end;
+    const bool before_ascii = end == text.size() || is_ascii(text[end]);
     return end == 0 || before_ascii ? end : end - 1;
   }
   Part next(std::string_view text) const {
@@ -186,7 +202,7 @@ class SentencePieceNormalizer {
   SentencePieceRules rules_;
   std::string_view space_;
   Trie kept_;
-  bool plain_[256] = {};
+  bool plain_[256] = {}, plain_space_ = false;
 };
 
 }  // namespace
