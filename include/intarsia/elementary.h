@@ -26,7 +26,7 @@ INTARSIA_INLINE Reduced reduce(Float x) {
   const Float magic = 0x1.8p23f;  // adding it leaves n in the low bits
   const Float shifted = fma(x, 1.44269504f, magic), n = shifted - magic;
   const Float r = fma(n, 2.12194440e-4f, fma(n, -0.693359375f, x));
-  return {n, r, Float::of_bits((shifted.bits() << 23) + 0x3f800000)};
+  return {n, r, Float::of_bits(Float::plus(shifted.bits() << 23, Float::Int{} + 0x3f800000))};
 }
 // e^r - 1 for |r| <= ln(2) / 2; a polynomial of degree 6
 INTARSIA_INLINE Float expm1_reduced(Float r) {
@@ -55,8 +55,8 @@ INTARSIA_INLINE Float exp(Float x) { return exp_bounded(at_least(at_most(x, 89.f
 INTARSIA_INLINE Float log(Float x) {
   const Mask small = x < 0x1p-126f;
   const Float scaled = select(small, x * 0x1p25f, x);
-  const Float::Int e = (scaled.bits() - 0x3f3504f3) >> 23;
-  const Float f = Float::of_bits(scaled.bits() - (e << 23)) - 1;
+  const Float::Int e = Float::minus(scaled.bits(), Float::Int{} + 0x3f3504f3) >> 23;
+  const Float f = Float::of_bits(Float::minus(scaled.bits(), e << 23)) - 1;
   const Float n = Float(__builtin_convertvector(e, Float::Raw)) - select(small, 25.f, 0.f);
   const Float p =
       polynomial(f, 0x1.555548p-2f, -0x1.000006p-2f, 0x1.99a476p-3f, -0x1.555c46p-3f, 0x1.233ba8p-3f,
@@ -73,7 +73,7 @@ INTARSIA_INLINE Float log(Float x) {
 // e^r - 1.
 INTARSIA_INLINE Float one_plus_exp(Float x) {
   const Reduced x2 = reduce(x);
-  const Float inverse = Float::of_bits(0x7f000000 - x2.power.bits());
+  const Float inverse = Float::of_bits(Float::minus(Float::Int{} + 0x7f000000, x2.power.bits()));
   const Float p = expm1_reduced(x2.r) + select(x2.power > 0x1p23f, inverse, 0);
   return fma(x2.power, p, x2.power + 1);
 }
@@ -112,7 +112,7 @@ INTARSIA_INLINE Float normal_cdf(Float x) {
   const Float q = a * polynomial(a, 0x1.26aed4p+0f, 0x1.d63ac2p-2f, 0x1.ae0a8p-5f, -0x1.ced24ep-8f,
                                  0x1.1d127ep-13f, 0x1.87517ep-13f, -0x1.4b0fd6p-15f, 0x1.7d7f34p-19f);
   const Float shifted = magic - q, f = magic - shifted - q;
-  const Float half_power = Float::of_bits((shifted.bits() << 23) + 0x3f000000);
+  const Float half_power = Float::of_bits(Float::plus(shifted.bits() << 23, Float::Int{} + 0x3f000000));
   const Float p = polynomial(f, 0x1.62e43p-1f, 0x1.ebfbep-3f, 0x1.c6af7ap-5f, 0x1.3b2a28p-7f, 0x1.5f09p-10f,
                              0x1.4447bap-13f);
   const Float tail = select(a >= 5.6f, 0, fma(f * half_power, p, half_power));

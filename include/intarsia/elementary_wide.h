@@ -45,7 +45,7 @@ struct WideExponential {
 INTARSIA_INLINE WideExponential exponential(Wide x) {
   const Wide shifted = x * 1.4426950408889634 + whole;
   const Wide r = x - (shifted - whole) * 0.69314718055994531;
-  const Wide power = (Wide)(((WideInt)shifted << 52) + 0x3ff0000000000000);
+  const Wide power = (Wide)(((WideUnsigned)shifted << 52) + 0x3ff0000000000000);
   return {power,
           r * series(r, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320, 1. / 362880)};
 }
@@ -60,9 +60,9 @@ struct WideSplit {
   Wide e, m;
 };
 INTARSIA_INLINE WideSplit split(Wide x) {
-  const int64_t root_half = 0x3fe6a09e667f3bcd, bias = 1024;
-  const WideInt e = (WideInt)((WideUnsigned)((WideInt)x - root_half + (bias << 52)) >> 52);
-  return {(Wide)(e | 0x4330000000000000) - (0x1p52 + bias), (Wide)((WideInt)x - ((e - bias) << 52))};
+  const uint64_t root_half = 0x3fe6a09e667f3bcd, bias = 1024;
+  const WideUnsigned e = ((WideUnsigned)x - root_half + (bias << 52)) >> 52;
+  return {(Wide)(e | 0x4330000000000000) - (0x1p52 + bias), (Wide)((WideUnsigned)x - ((e - bias) << 52))};
 }
 INTARSIA_INLINE Wide log_of(Wide x) {
   const WideSplit s = split(x);

@@ -95,6 +95,9 @@ struct Float {
 
   INTARSIA_INLINE Int bits() const { return (Int)raw; }
   static INTARSIA_INLINE Float of_bits(Int b) { return (Raw)b; }
+  // Bits as numbers, which may leave the range of signed ones.
+  static INTARSIA_INLINE Int plus(Int a, Int b) { return (Int)((Unsigned)a + (Unsigned)b); }
+  static INTARSIA_INLINE Int minus(Int a, Int b) { return (Int)((Unsigned)a - (Unsigned)b); }
   static INTARSIA_INLINE Int choose(Int mask, Int a, Int b) { return (mask & a) | (~mask & b); }
 
  private:
