@@ -78,7 +78,7 @@ TEST(Objects, KernelsShowOnlySymbolsOfTheirOwnRung) {
 }
 
 TEST(Objects, TheProgramNeedsOnlyTheNamedLibraries) {
-  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built";
+  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built: ninja intarsia";
   static const std::set<std::string> allowed = {
       "fmt",  "pcre2-8", "utf8proc", "crypto", "z",    "zip",   "stdc++", "png16",
       "jpeg", "m",       "gcc_s",    "c",      "asan", "ubsan", "tsan",
@@ -101,7 +101,7 @@ TEST(Objects, LoadingTheLibraryRunsNoConstructor) {
   GTEST_SKIP() << "sanitizers add constructors of their own";
 #else
   const fs::path library = build_folder() / "libintarsia.so";
-  ASSERT_TRUE(fs::exists(library)) << "the library is not built";
+  ASSERT_TRUE(fs::exists(library)) << "the library is not built: ninja intarsia_shared";
   const house::Outcome sections = house::run("readelf --wide --sections '" + library.string() + "'");
   static const std::regex init_array(R"(\.init_array +INIT_ARRAY +\S+ \S+ (\S+))");
   std::smatch match;
@@ -114,7 +114,7 @@ TEST(Objects, LoadingTheLibraryRunsNoConstructor) {
 
 TEST(Objects, TheSharedLibraryShowsOnlyItsOwnNames) {
   const fs::path library = build_folder() / "libintarsia.so";
-  ASSERT_TRUE(fs::exists(library)) << "the library is not built";
+  ASSERT_TRUE(fs::exists(library)) << "the library is not built: ninja intarsia_shared";
   const house::Outcome names =
       house::run("nm --dynamic --demangle --defined-only '" + library.string() + "' | grep -v intarsia::");
   EXPECT_EQ(names.output, "");
@@ -124,7 +124,7 @@ TEST(Objects, TheStrippedProgramStaysSmall) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
   GTEST_SKIP() << "only the release build ships";
 #else
-  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built";
+  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built: ninja intarsia";
   const fs::path stripped = fs::temp_directory_path() / ("intarsia-stripped-" + std::to_string(getpid()));
   const house::Outcome strip =
       house::run(std::string("strip -o '") + stripped.string() + "' '" + INTARSIA_BINARY + "'");

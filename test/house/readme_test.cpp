@@ -132,7 +132,7 @@ class Place {
 };
 
 TEST(Readme, EveryShellBlockRuns) {
-  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built";
+  ASSERT_TRUE(fs::exists(INTARSIA_BINARY)) << "the program is not built: ninja intarsia";
   const std::vector<Block> blocks = blocks_of(house::text_of("README.md"));
   const Place place(blocks);
   int ran = 0;
