@@ -35,7 +35,7 @@ def main():
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="training"))
     wiki = (options.data / "text/wikitext2.test.txt").read_text()
-    tang = poems(options.data, 1_000_000)
+    tang = poems(options.data, 4_500_000)
     shakespeare = (options.data / "text/tinyshakespeare.txt").read_text()
     gsm = (options.data / "gsm8k/train.jsonl").read_text()
     corpus = shakespeare + wiki + gsm + tang
