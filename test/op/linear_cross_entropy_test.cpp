@@ -30,7 +30,7 @@ Array targets_below(int64_t classes, int64_t rows) {
 
 // Enough rows and classes for three blocks, the last one shorter.
 TEST(LinearCrossEntropy, BlocksGiveWhatTheWholeLogitsGiveInLessMemory) {
-  const int64_t rows = 700, classes = 60'000, width = 4;
+  const int64_t rows = 2000, classes = 60'000, width = 4;
   const Array x = normal({rows, width}, 1, 1), w = normal({classes, width}, 1, 2);
   const Tensor targets(targets_below(classes, rows));
   const Tensor x1 = parameter(x), w1 = parameter(w), x2 = parameter(x), w2 = parameter(w);
@@ -39,7 +39,7 @@ TEST(LinearCrossEntropy, BlocksGiveWhatTheWholeLogitsGiveInLessMemory) {
   const Tensor loss = linear_cross_entropy(x1, w1, targets);
   backward(loss);
   const size_t peak = memory_use().peak - before;
-  EXPECT_LT(peak, size_t{150} << 20);  // the logits are 160 MiB, their gradient as much
+  EXPECT_LT(peak, size_t{400} << 20);  // the logits are 458 MiB, their gradient as much
   const Tensor plain = cross_entropy(linear(x2, w2), targets);
   backward(plain);
   EXPECT_NEAR(loss.item(), plain.item(), 1e-6 * plain.item());
