@@ -8,7 +8,7 @@ namespace intarsia {
 Array checked_ids(const char* op, const char* argument, const Tensor& ids, int64_t bound, int64_t also) {
   if (is_float(ids.dtype()) || is_quantized(ids.dtype()))
     fail("{}: {} have type {}, expected integers", op, argument, info(ids.dtype()).name);
-  const Array wide = kernel::cast(ids.array(), DType::i64);
+  Array wide = kernel::cast(ids.array(), DType::i64);
   for (int64_t id : wide.span<int64_t>())
     if ((id < 0 || id >= bound) && id != also)
       fail("{}: {} hold {}, expected 0 to {}", op, argument, id, bound - 1);

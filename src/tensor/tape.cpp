@@ -311,9 +311,11 @@ Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& f, std::v
     y = f(inputs);
   }
   std::vector<const Tensor*> recorded;
+  recorded.reserve(inputs.size());
   for (const Tensor& t : inputs) recorded.push_back(&t);
   // The inputs are kept without their nodes, so that the closure does not hold the graph behind it.
   std::vector<Tensor> values;
+  values.reserve(inputs.size());
   for (const Tensor& t : inputs) values.push_back(stop_gradient(t));
   return record(
       "recompute", y.array(), recorded,
