@@ -302,7 +302,7 @@ Text printf_text(Runtime& runtime, const Text& format, const Value& arguments, b
     if (out.size() > (size_t{1} << 26)) fail("format: the text is too long");
   }
   values.end();
-  return marked_like(format, std::move(out));
+  return marked_like(format, out);
 }
 
 Text format_text(Runtime& runtime, const Text& format, Arguments& arguments, bool markup) {
@@ -351,7 +351,7 @@ Text format_text(Runtime& runtime, const Text& format, Arguments& arguments, boo
     }
     if (out.size() > (size_t{1} << 26)) fail("format: the text is too long");
   }
-  return marked_like(format, std::move(out));
+  return marked_like(format, out);
 }
 
 }  // namespace intarsia::jinja
