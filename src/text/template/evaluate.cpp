@@ -362,7 +362,7 @@ Value filtered(Runtime& runtime, Scope& scope, const Body& body,
                const std::vector<std::unique_ptr<const FilterOf>>& filters) {
   const auto inner = scope.inner();
   Value text = runtime.make(runtime.capture([&] { jinja::execute(body, runtime, *inner); }));
-  for (const auto& filter : filters) text = filter->apply(runtime, *inner, std::move(text));
+  for (const auto& filter : filters) text = filter->apply(runtime, *inner, text);
   return text;
 }
 
