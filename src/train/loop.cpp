@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/fail.h"
@@ -109,8 +110,8 @@ class Run {
     if (samples_wanted()) tokenizer_->encode(recipe_.samples.prompt);  // throws now and not in an hour
     const DType compute = dtype_named(recipe_.training.compute);
     autocast_ = autocast_of(recipe_);
-    optimizer_.emplace(*model_, recipe_.optimizer, compute, recipe_.precision, recipe_.average,
-                       recipe_.training.steps);
+    optimizer_ = std::make_unique<Optimizer>(*model_, recipe_.optimizer, compute, recipe_.precision,
+                                             recipe_.average, recipe_.training.steps);
     if (checkpoint) {
       Checkpoints::read_optimizer(*checkpoint, state_, *optimizer_);
       checkpoints_.settle(*checkpoint, state_);
@@ -118,7 +119,7 @@ class Run {
     plan_recomputing();
     peak_ = measured_peak(compute);
     token_work_ = operations_per_token(*model_, dataset_->context());
-    events_.emplace(path_ / "events", resumed ? state_.step + 1 : 0);
+    events_ = std::make_unique<EventWriter>(path_ / "events", resumed ? state_.step + 1 : 0);
     write_start();
     if (resumed) {
       log_.write(ResumeRecord{state_.step, unix_time()});
@@ -129,7 +130,7 @@ class Run {
   }
 
   std::optional<fs::path> find_checkpoint() {
-    const auto found = checkpoints_.newest([&](const std::string& warning) { warnings_.push_back(warning); });
+    auto found = checkpoints_.newest([&](const std::string& warning) { warnings_.push_back(warning); });
     if (!found && !warnings_.empty())
       fail("{}: no checkpoint is whole: {}", (path_ / "checkpoints").string(), warnings_.front());
     return found;
@@ -179,8 +180,9 @@ class Run {
       return false;
     }
     const int64_t context = std::min(recipe_.model.context, model_->context());
-    dataset_.emplace(std::move(*shards), context, static_cast<uint64_t>(recipe_.training.seed), tokenizer_,
-                     recipe_.tokenizer.sampling);
+    dataset_ =
+        std::make_unique<Dataset>(std::move(*shards), context, static_cast<uint64_t>(recipe_.training.seed),
+                                  tokenizer_, recipe_.tokenizer.sampling);
     return true;
   }
 
@@ -447,12 +449,12 @@ class Run {
   RunLock lock_;
   Checkpoints checkpoints_;
   RunLog log_;
-  std::optional<EventWriter> events_;
+  std::unique_ptr<EventWriter> events_;
   std::shared_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::optional<Dataset> dataset_;
+  std::unique_ptr<Dataset> dataset_;
   std::unique_ptr<const Autocast> autocast_;  // for as long as the run lives, in its thread
-  std::optional<Optimizer> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   TrainState state_;
   TimeRecord& time_ = state_.time;
   std::vector<std::string> warnings_;

@@ -85,10 +85,12 @@ size_t valid_utf8_prefix(std::string_view text) {
     uint64_t eight;
     if (at + sizeof eight <= text.size()) {
       std::memcpy(&eight, text.data() + at, sizeof eight);
-      if (const uint64_t high = eight & 0x8080808080808080u; high == 0) {
+      const uint64_t high = eight & 0x8080808080808080u;
+      if (high == 0) {
         at += 8;
         continue;
-      } else if (const auto ascii = static_cast<size_t>(std::countr_zero(high)) / 8; ascii > 0) {
+      }
+      if (const auto ascii = static_cast<size_t>(std::countr_zero(high)) / 8; ascii > 0) {
         at += ascii;
         continue;
       }

@@ -106,7 +106,7 @@ void Checkpoints::write_whole(const fs::path& target, Model& model, const Tokeni
 fs::path Checkpoints::save(Model& model, const Tokenizer& tokenizer, Optimizer& optimizer,
                            const TrainState& state) {
   make_directories(directory_);
-  const fs::path target = directory_ / name_of(state.step);
+  fs::path target = directory_ / name_of(state.step);
   if (!fs::exists(target))
     write_whole(target, model, tokenizer, optimizer, state);  // equal steps have equal bits
   point("last", name_of(state.step));
@@ -129,7 +129,7 @@ void Checkpoints::remove_whole(const fs::path& checkpoint) {
 void Checkpoints::remove_old(int64_t best_step) {
   int64_t kept = 0;
   for (const fs::path& checkpoint : whole_checkpoints(directory_)) {
-    if (kept++ < keep_ || *step_of(checkpoint.filename().string()) == best_step) continue;
+    if (kept++ < keep_ || step_of(checkpoint.filename().string()) == best_step) continue;
     remove_whole(checkpoint);
   }
 }
