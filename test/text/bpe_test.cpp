@@ -1,5 +1,6 @@
 #include "text/model/bpe.h"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 
@@ -198,6 +199,18 @@ TEST(StringTable, FindsEachStringOfAnyLength) {
     }
     EXPECT_EQ(table.find(strings[id]), first) << strings[id];
   }
+}
+
+TEST(CharacterCache, HoldsUpToThreeIdsOfTwentyOneBits) {
+  CharacterCache cache;
+  int32_t ids[CharacterCache::most];
+  const int32_t fitting[] = {0, CharacterCache::largest - 1, 7}, large[] = {CharacterCache::largest, 2, 1};
+  cache.put("\u4e00", fitting, 3);
+  ASSERT_EQ(cache.find("\u4e00", ids), 3u);
+  EXPECT_TRUE(std::equal(ids, ids + 3, fitting));
+  cache.put("\u4e01", large, 3);
+  EXPECT_EQ(cache.find("\u4e01", ids), 0u) << "an id that does not fit must not come out as another one";
+  EXPECT_EQ(cache.find("\u4e02", ids), 0u);
 }
 
 }  // namespace

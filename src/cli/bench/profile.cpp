@@ -111,10 +111,8 @@ class Recorder final : public detail::Watcher {
   void backward_ended(const Node& node) override {
     last_ = Clock::now();
     const Pending& p = pending_.at(node.order);
-    note(std::string(node.op) + backward_mark, begin_, last_, p.cost, p.type);
+    note(std::string(node.op) + " backward", begin_, last_, p.cost, p.type);
   }
-
-  static constexpr const char* backward_mark = " backward";
 
  private:
   struct Pending {

@@ -12,6 +12,7 @@ class CharacterCache {
  public:
   static constexpr size_t most = 3;  // ids
   static constexpr int id_bits = 21;
+  static constexpr int32_t largest = (1 << id_bits) - 1;  // of an id plus one, since 0 stands for none
   static bool holds(std::string_view text) {
     return text.size() == 3 && (byte(text, 0) & 0xf0) == 0xe0 && (byte(text, 1) & 0xc0) == 0x80 &&
            (byte(text, 2) & 0xc0) == 0x80;
@@ -19,7 +20,7 @@ class CharacterCache {
   // Writes the ids of a character that holds() accepts, and whatever behind them, to out[0 .. most); returns
   // their number, 0 if they are not known.
   size_t find(std::string_view character, int32_t* out) const {
-    constexpr uint64_t mask = (uint64_t{1} << id_bits) - 1;
+    constexpr uint64_t mask = largest;
     const uint64_t ids = places_[place_of(character)].load(std::memory_order_relaxed);
     const uint64_t second = ids >> id_bits & mask, third = ids >> 2 * id_bits;
     out[0] = static_cast<int32_t>(ids & mask) - 1;
@@ -27,9 +28,11 @@ class CharacterCache {
     out[2] = static_cast<int32_t>(third) - 1;
     return size_t{ids != 0} + size_t{second != 0} + size_t{third != 0};
   }
-  // Not if they are too many.
+  // Not if they are too many, or too large for their place.
   void put(std::string_view character, const int32_t* ids, size_t count) {
     if (count > most) return;
+    for (size_t i = 0; i < count; ++i)
+      if (ids[i] >= largest) return;
     uint64_t packed = 0;
     for (size_t i = count; i-- > 0;) packed = packed << id_bits | (static_cast<uint64_t>(ids[i]) + 1);
     places_[place_of(character)].store(packed, std::memory_order_relaxed);

@@ -138,18 +138,18 @@ class NgramModel {
   template <class F>
   void cut(std::string_view line, F&& piece) const {
     if (line.empty()) return;
-    std::vector<std::array<int8_t, order>> from(line.size());
+    std::vector<std::array<uint8_t, order>> from(line.size());
     std::array<double, order> scores;
     for (size_t i = 0; i < line.size(); ++i) {
       std::array<double, order> next;
       const bool inside = (static_cast<unsigned char>(line[i]) & 0xc0) == 0x80;
       for (size_t state = 0; state < order; ++state) {
         double best = i == 0 && state == 0 ? 0 : -infinity;
-        int8_t source = 0;
+        uint8_t source = 0;
         const auto consider = [&](size_t s) {
           if (scores[s] > best) {
             best = scores[s];
-            source = static_cast<int8_t>(s);
+            source = static_cast<uint8_t>(s);
           }
         };
         if (i > 0 && state == 0) {
@@ -171,7 +171,7 @@ class NgramModel {
     std::vector<size_t> starts;
     for (size_t i = line.size(); i > 0; --i) {
       if (state == 0) starts.push_back(i - 1);
-      state = static_cast<uint8_t>(from[i - 1][state]);
+      state = from[i - 1][state];
     }
     std::reverse(starts.begin(), starts.end());
     if (starts.empty() || starts[0] != 0) starts.insert(starts.begin(), 0);
