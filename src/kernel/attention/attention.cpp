@@ -202,15 +202,31 @@ void share(int64_t units, int64_t scratch_bytes, Work work) {
 // The run that holds position `key`, and where in it.
 struct Place {
   const void *k, *v;
-  int64_t k_time, v_time, left;
+  int64_t k_time, v_time, left, bytes;  // of an element
 };
 Place place_of(const AttentionBlocks& kv, int64_t b, int64_t head, int64_t key) {
   const auto run = static_cast<size_t>(key / kv.block);
   const int64_t within = key % kv.block;
   const Array &k = kv.k[run], &v = kv.v[run];
   return {at(k, offset(k, b, head) + within * k.strides()[1]),
-          at(v, offset(v, b, head) + within * v.strides()[1]), k.strides()[1], v.strides()[1],
-          kv.block - within};
+          at(v, offset(v, b, head) + within * v.strides()[1]),
+          k.strides()[1],
+          v.strides()[1],
+          kv.block - within,
+          info(k.dtype()).bytes};
+}
+
+// Brings a block of keys and values of all heads into the cache, from end to end: the hardware fetches ahead
+// of such a walk, but not of heads that each take short pieces far apart. Asking for lines in time, between
+// the instructions that compute, was slower: requests are dropped while too many are under way.
+void read_block(const Place& place, int64_t keys, int64_t row) {
+  if (place.k_time != row || place.v_time != row) return;
+  constexpr int64_t line = 64;
+  const auto *k = static_cast<const char*>(place.k), *v = static_cast<const char*>(place.v);
+  for (int64_t i = 0; i < keys * row * place.bytes; i += line) {
+    asm volatile("" ::"r"(k[i]));
+    asm volatile("" ::"r"(v[i]));
+  }
 }
 
 // Few rows, as when a token is decoded: the time is that of reading keys and values, which the threads share
@@ -232,19 +248,13 @@ void attention_few(const AttentionKernels& kernels, const Preparation& prepared,
     const int64_t b = unit / head_pieces / block_pieces,
                   first = unit / head_pieces % block_pieces * blocks_together;
     const int64_t steps = std::min(blocks_together, blocks - first) * heads_together;
-    const auto place = [&](int64_t step) {
-      return place_of(kv, b, unit % head_pieces + step % heads_together,
-                      (first + step / heads_together) * attention_block);
-    };
     for (int64_t step = 0; step < steps; step++) {
-      const Place here = place(step);
-      // The next one is asked for in full only where it is there in full.
-      const bool last =
-          step + 1 == steps || (first + (step + 1) / heads_together + 1) * attention_block > kv.keys;
-      const Place next = last ? Place{} : place(step + 1);
       const int64_t h = unit % head_pieces + step % heads_together, block = first + step / heads_together;
-      kernels.forward_block({prepared.heads(b, h), block * attention_block, here.k, here.v, here.k_time,
-                             here.v_time, next.k, next.v,
+      const int64_t key = block * attention_block;
+      const Place here = place_of(kv, b, h, key);
+      if (plenty && h == 0)
+        read_block(here, std::min(attention_block, kv.keys - key), kv_heads * any.head_size);
+      kernels.forward_block({prepared.heads(b, h), key, here.k, here.v, here.k_time, here.v_time,
                              at(memory, DType::u8, ((b * kv_heads + h) * blocks + block) * part), scratch});
     }
   });

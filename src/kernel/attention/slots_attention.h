@@ -93,7 +93,6 @@ struct AttentionBlock {  // all rows against one block of keys
   int64_t key;  // the block's first one
   const void *k, *v;
   int64_t k_time, v_time;
-  const void *next_k, *next_v;  // the block that this thread reads next (to fetch), or null
   void* partial;                // partial_bytes of one block
   void* scratch;
 };

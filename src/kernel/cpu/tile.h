@@ -418,10 +418,13 @@ struct FromF32 {
   static INTARSIA_INLINE Words across(const float* s, int64_t, int64_t, int64_t columns) {
     return load_first_words(s, columns);
   }
+  // The same of `vectors` W columns that all exist, in an order of their own, which in_order() mends.
   template <int vectors>
-  static INTARSIA_INLINE void rows_across(const float* s, int64_t, Words (&to)[vectors]) {
+  static INTARSIA_INLINE void rows_across(const float* s, int64_t, int64_t, Words (&to)[vectors]) {
     each<vectors>([&](auto j) INTARSIA_INLINE { to[j] = load_words(s + j * W); });
   }
+  template <int vectors>
+  static INTARSIA_INLINE void in_order(Floats (&)[vectors]) {}
 };
 
 struct FromBf16Pairs {
@@ -435,20 +438,32 @@ struct FromBf16Pairs {
     if (k < 2) return first;
     return first | shift_up_16(widen_first_16(s + distance, columns));
   }
-  // The same of `vectors` W columns that all exist, of two rows.
+  // Each quarter of two neighbouring vectors has four columns of the first half and four of the second.
   template <int vectors>
-  static INTARSIA_INLINE void rows_across(const uint16_t* s, int64_t distance, Words (&to)[vectors]) {
+  static INTARSIA_INLINE void rows_across(const uint16_t* s, int64_t distance, int64_t k,
+                                          Words (&to)[vectors]) {
 #if defined(__AVX512BW__)
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
-                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     each<vectors / 2>([&](auto j) INTARSIA_INLINE {
-      const Words a = load_words(s + j * NR), b = load_words(s + distance + j * NR);
-      to[2 * j] = _mm512_permutex2var_epi16(a, low, b);
-      to[2 * j + 1] = _mm512_permutex2var_epi16(a, high, b);
+      const Words a = load_words(s + j * NR), b = k < 2 ? Words{} : load_words(s + distance + j * NR);
+      to[2 * j] = _mm512_unpacklo_epi16(a, b);
+      to[2 * j + 1] = _mm512_unpackhi_epi16(a, b);
     });
 #else
-    each<vectors>([&](auto j) INTARSIA_INLINE { to[j] = across(s + j * W, distance, 2, W); });
+    each<vectors>([&](auto j) INTARSIA_INLINE { to[j] = across(s + j * W, distance, k, W); });
+#endif
+  }
+  template <int vectors>
+  static INTARSIA_INLINE void in_order(Floats (&x)[vectors]) {
+#if defined(__AVX512BW__)
+    const Words low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const Words high = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    each<vectors / 2>([&](auto j) INTARSIA_INLINE {
+      const Floats a = x[2 * j], b = x[2 * j + 1];
+      x[2 * j] = _mm512_permutex2var_ps(a, low, b);
+      x[2 * j + 1] = _mm512_permutex2var_ps(a, high, b);
+    });
+#else
+    (void)x;
 #endif
   }
 };
@@ -480,17 +495,29 @@ struct FromF16 {  // to f32
 // r[i] lane j <-> r[j] lane i.
 inline INTARSIA_INLINE void transpose(Words (&r)[W]) {
 #if defined(__AVX512F__)
-  // Four perfect shuffles: with row bits i3 i2 i1 i0 and lane bits c3 c2 c1 c0, each turns (i, c) into
-  // (i2 i1 i0 c3, c2 c1 c0 i3).
-  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  each<4>([&](auto) INTARSIA_INLINE {
-    Words t[W];
-    each<W / 2>([&](auto i) INTARSIA_INLINE {
-      t[2 * i] = _mm512_permutex2var_epi32(r[i], low, r[i + W / 2]);
-      t[2 * i + 1] = _mm512_permutex2var_epi32(r[i], high, r[i + W / 2]);
+  // Pairs of words, then pairs of pairs inside each quarter register, which this cpu does four at a time;
+  // then the quarters, t[4 g + c] lane 4 q + i being r[4 g + i] lane 4 q + c.
+  Words t[W];
+  each<W / 4>([&](auto g) INTARSIA_INLINE {
+    Words u[4];
+    each<2>([&](auto i) INTARSIA_INLINE {
+      u[2 * i] = _mm512_unpacklo_epi32(r[4 * g + 2 * i], r[4 * g + 2 * i + 1]);
+      u[2 * i + 1] = _mm512_unpackhi_epi32(r[4 * g + 2 * i], r[4 * g + 2 * i + 1]);
     });
-    each<W>([&](auto i) INTARSIA_INLINE { r[i] = t[i]; });
+    each<2>([&](auto i) INTARSIA_INLINE {
+      t[4 * g + 2 * i] = _mm512_unpacklo_epi64(u[i], u[i + 2]);
+      t[4 * g + 2 * i + 1] = _mm512_unpackhi_epi64(u[i], u[i + 2]);
+    });
+  });
+  each<4>([&](auto c) INTARSIA_INLINE {
+    const Words a = _mm512_shuffle_i32x4(t[c], t[c + 4], 0x44),
+                b = _mm512_shuffle_i32x4(t[c], t[c + 4], 0xee);
+    const Words d = _mm512_shuffle_i32x4(t[c + 8], t[c + 12], 0x44);
+    const Words e = _mm512_shuffle_i32x4(t[c + 8], t[c + 12], 0xee);
+    r[c] = _mm512_shuffle_i32x4(a, d, 0x88);
+    r[c + 4] = _mm512_shuffle_i32x4(a, d, 0xdd);
+    r[c + 8] = _mm512_shuffle_i32x4(b, e, 0x88);
+    r[c + 12] = _mm512_shuffle_i32x4(b, e, 0xdd);
   });
 #elif defined(__AVX2__)
   // Pairs of words, then pairs of pairs inside each half register, then the halves.

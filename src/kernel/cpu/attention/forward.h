@@ -245,13 +245,6 @@ struct PackedBlock {
   }
 };
 
-// Asks for a row that will be read after this block.
-inline INTARSIA_INLINE void fetch_row(const void* matrix, int64_t i, int64_t distance, int64_t row_bytes) {
-  if (!matrix) return;
-  const char* row = static_cast<const char*>(matrix) + i * distance;
-  for (int64_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
-}
-
 // The same as it lies in memory, for so few rows that packing would cost more than they: what packing would
 // store goes from registers to registers. The same sums in the same order.
 template <class T>
@@ -259,43 +252,52 @@ struct PlainBlock {
   using Word = typename T::From::Word;
   using From = typename T::From;
   using E = typename T::Element;
-  const E *k, *v, *next_k, *next_v;
+  const E *k, *v;
   int64_t k_time, v_time, count, head_size;
 
+  // Few rows are few sums, each of which waits for itself: keys of several registers are in flight at once.
   template <int rows>
   INTARSIA_INLINE void scores(const uint32_t* q, const Panels& panels, float scale, float* scores) const {
+    constexpr int panel = NR / W, groups = rows == 1 ? 2 * panel : panel;
+    int64_t key = panels.first * NR;
+    for (; key + groups * W <= panels.end * NR; key += groups * W)
+      scores_of<rows, groups>(q, key, scale, scores + key);
+    for (; key < panels.end * NR; key += NR) scores_of<rows, panel>(q, key, scale, scores + key);
+  }
+  template <int rows, int groups>
+  INTARSIA_INLINE void scores_of(const uint32_t* q, int64_t first, float scale, float* scores) const {
     constexpr int per = Word::elements;
     const int64_t words = divide_up(head_size, per);
-    for (int64_t first = panels.first * NR; first < panels.end * NR; first += W) {
-      const int64_t left = count - first;
-      Floats sums[rows];
-      each<rows>([&](auto r) INTARSIA_INLINE { sums[r] = zeros(); });
-      for (int64_t w = 0; w < words; w += W) {
-        const E* from = k + first * k_time + w * per;
-        const int64_t elements = head_size - w * per;
+    const bool whole = first + groups * W <= count && head_size % (W * per) == 0;
+    Floats sums[groups][rows];
+    each<groups>([&](auto g)
+                     INTARSIA_INLINE { each<rows>([&](auto r) INTARSIA_INLINE { sums[g][r] = zeros(); }); });
+    for (int64_t w = 0; w < words; w += W)
+      each<groups>([&](auto g) INTARSIA_INLINE {
+        const E* from = k + (first + g * W) * k_time + w * per;
         Words key[W];
-        if (left >= W && elements >= W * per)
+        if (whole)
           each<W>([&](auto i) INTARSIA_INLINE { key[i] = From::along(from + i * k_time, W * per); });
         else
           each<W>([&](auto i) INTARSIA_INLINE {
-            key[i] = i < left ? From::along(from + i * k_time, elements) : Words{};
+            key[i] =
+                first + g * W + i < count ? From::along(from + i * k_time, head_size - w * per) : Words{};
           });
         transpose(key);
         each<W>([&](auto i) INTARSIA_INLINE {
-          if (w + i >= words) return;
+          if (!whole && w + i >= words) return;
           each<rows>([&](auto r) INTARSIA_INLINE {
             each<Word::steps>([&](auto s) INTARSIA_INLINE {
-              sums[r] = Word::add(sums[r], Word::template left<s>(q + (w + i) * MR + r),
-                                  Word::template factor<s>(key[i]));
+              sums[g][r] = Word::add(sums[g][r], Word::template left<s>(q + (w + i) * MR + r),
+                                     Word::template factor<s>(key[i]));
             });
           });
         });
-      }
+      });
+    each<groups>([&](auto g) INTARSIA_INLINE {
       each<rows>([&](auto r)
-                     INTARSIA_INLINE { store(scores + r * row_words + first, sums[r] * all(scale)); });
-      for (int64_t i = first; i < smaller(first + W, count); i++)
-        fetch_row(next_k, i, k_time * sizeof(E), head_size * sizeof(E));
-    }
+                     INTARSIA_INLINE { store(scores + r * row_words + g * W, sums[g][r] * all(scale)); });
+    });
   }
 
   template <int rows, class Put>
@@ -311,8 +313,8 @@ struct PlainBlock {
         const E* from = v + w * per * v_time + column;
         const int64_t left = count - w * per;
         Words value[vectors];
-        if (whole && left >= per)
-          From::template rows_across<vectors>(from, v_time, value);
+        if (whole)
+          From::rows_across(from, v_time, left, value);
         else
           each<vectors>([&](auto j) INTARSIA_INLINE {
             value[j] = From::across(from + j * W, v_time, left, head_size - column - j * W);
@@ -325,11 +327,9 @@ struct PlainBlock {
             });
           });
         });
-        if (column == 0)
-          for (int64_t i = w * per; i < smaller((w + 1) * per, count); i++)
-            fetch_row(next_v, i, v_time * sizeof(E), head_size * sizeof(E));
       }
       each<rows>([&](auto r) INTARSIA_INLINE {
+        if (whole) From::in_order(sums[r]);
         each<vectors>([&](auto j) INTARSIA_INLINE { put(r, column + j * W, sums[r][j]); });
       });
     };
@@ -494,14 +494,7 @@ void forward_block(const AttentionBlock& w) {
   const int64_t count = smaller(block, h.mask.keys - w.key);
   pack_queries(h, 0, rows, m);
   if (rows <= plain_rows) {
-    const PlainBlock<T> plain = {k,
-                                 v,
-                                 static_cast<const E*>(w.next_k),
-                                 static_cast<const E*>(w.next_v),
-                                 w.k_time,
-                                 w.v_time,
-                                 count,
-                                 h.head_size};
+    const PlainBlock<T> plain = {k, v, w.k_time, w.v_time, count, h.head_size};
     const Panels panels = panels_of(h, 0, rows, w.key, together == Seen::all);
     if (panels.end == 0) return;
     if (rows == 1)
