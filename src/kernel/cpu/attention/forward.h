@@ -381,12 +381,22 @@ void forward_tile(const AttentionHeads& h, const ForwardScratch<T>& m, const uin
     const float top = lanes_max(larger_of(a, b)) * later;
     const Floats shift = all(top == minus_infinity ? 0 : -top);
     Floats sum = zeros();
+    uint32_t survive[block / NR];  // by panel
+    if (h.dropout.on) {
+      constexpr int together = 4;
+      static_assert(block / NR % together == 0);
+      for (int i = panels.first / together * together; i < panels.end; i += together) {
+        uint32_t bits[together];
+        surviving_keys(h, of.head[r], of.query[r], key + i * NR, bits);
+        std::memcpy(survive + i, bits, sizeof bits);
+      }
+    }
     for (int64_t j = begin; j < end; j += NR) {
       Floats low = T::exp2(multiply_add(shift, load(score + j), all(later)));
       Floats high = T::exp2(multiply_add(shift, load(score + j + W), all(later)));
       sum = sum + (low + high);
       if (h.dropout.on) {
-        const uint32_t bits = surviving_keys(h, of.head[r], of.query[r], key + j);
+        const uint32_t bits = survive[j / NR];
         low = where_lane(bits, 0, low, zeros());
         high = where_lane(bits, 1, high, zeros());
       }

@@ -113,29 +113,35 @@ inline INTARSIA_INLINE Counters times_low(Counters x, uint32_t factor) {  // of 
 }
 
 // All ones in word[w] where word w of philox(seed, stream, index) is below the threshold; random.cpp has the
-// same rounds for one counter.
+// same rounds for one counter. Each round waits for the one before: several sets are computed side by side.
 struct Survivors {
   Counters word[4];
 };
-inline INTARSIA_INLINE Survivors survivors(const AttentionDropout& d, Counters index) {
-  Counters c0 = index, c1 = index >> 32, c2 = Counters{} + static_cast<uint32_t>(d.stream),
-           c3 = Counters{} + (d.stream >> 32);
+template <int sets>
+inline INTARSIA_INLINE void survivors(const AttentionDropout& d, const Counters (&index)[sets],
+                                      Survivors (&survive)[sets]) {
+  Counters c[sets][4];
+  each<sets>([&](auto s) INTARSIA_INLINE {
+    c[s][0] = index[s], c[s][1] = index[s] >> 32;
+    c[s][2] = Counters{} + static_cast<uint32_t>(d.stream), c[s][3] = Counters{} + (d.stream >> 32);
+  });
   auto key0 = static_cast<uint32_t>(d.seed), key1 = static_cast<uint32_t>(d.seed >> 32);
   for (int round = 0; round < 10; round++) {  // the upper halves of the lanes hold what nobody reads
-    const Counters a = times_low(c0, 0xD2511F53), b = times_low(c2, 0xCD9E8D57);
-    c0 = (b >> 32) ^ c1 ^ key0;
-    c1 = b;
-    c2 = (a >> 32) ^ c3 ^ key1;
-    c3 = a;
+    each<sets>([&](auto s) INTARSIA_INLINE {
+      const Counters a = times_low(c[s][0], 0xD2511F53), b = times_low(c[s][2], 0xCD9E8D57);
+      c[s][0] = (b >> 32) ^ c[s][1] ^ key0;
+      c[s][1] = b;
+      c[s][2] = (a >> 32) ^ c[s][3] ^ key1;
+      c[s][3] = a;
+    });
     key0 += 0x9E3779B9;
     key1 += 0xBB67AE85;
   }
-  Survivors s;
-  const Counters words[] = {c0, c1, c2, c3};
-  each<4>([&](auto w) INTARSIA_INLINE {
-    s.word[w] = reinterpret_cast<Counters>((words[w] & 0xffffffffu) < d.threshold);
+  each<sets>([&](auto s) INTARSIA_INLINE {
+    each<4>([&](auto w) INTARSIA_INLINE {
+      survive[s].word[w] = reinterpret_cast<Counters>((c[s][w] & 0xffffffffu) < d.threshold);
+    });
   });
-  return s;
 }
 
 // The index of the first counter of query i of head g.
@@ -143,36 +149,59 @@ inline uint64_t dropout_index(const AttentionHeads& h, int64_t g, int64_t i) {
   return h.dropout.index + static_cast<uint64_t>((g * h.mask.queries + i) * divide_up(h.mask.keys, 4));
 }
 
-// Bit j: whether the probability of key k0 + j survives, for NR keys; k0 is a multiple of NR.
-inline uint32_t surviving_keys(const AttentionHeads& h, int64_t g, int64_t i, int64_t k0) {
-  Counters index;
-  for (int c = 0; c < counters; c++) index[c] = dropout_index(h, g, i) + static_cast<uint64_t>(k0 / 4 + c);
-  const Survivors s = survivors(h.dropout, index);
-  uint32_t bits = 0;
-  each<4>([&](auto w) INTARSIA_INLINE {
-    for (int c = 0; c < counters; c++) bits |= static_cast<uint32_t>(s.word[w][c] & 1) << (4 * c + w);
+// Bit i: the upper bit of counter i.
+inline INTARSIA_INLINE uint32_t upper_bits(Counters x) {
+#if defined(__AVX512DQ__)
+  return _mm512_movepi64_mask(reinterpret_cast<__m512i>(x));
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_pd(reinterpret_cast<__m256d>(x)));
+#else
+  return static_cast<uint32_t>(_mm_movemask_pd(reinterpret_cast<__m128d>(x)));
+#endif
+}
+// Bit i of x at bit 4 i.
+inline INTARSIA_INLINE uint32_t every_fourth(uint32_t x) {
+  x = (x | x << 12) & 0x000f000f;  // 8 bits at most: four bits apart by halves
+  x = (x | x << 6) & 0x03030303;
+  return (x | x << 3) & 0x11111111;
+}
+
+// Bit j of bits[p]: whether the probability of key k0 + p * NR + j survives; k0 is a multiple of NR.
+template <int panels>
+inline INTARSIA_INLINE void surviving_keys(const AttentionHeads& h, int64_t g, int64_t i, int64_t k0,
+                                           uint32_t (&bits)[panels]) {
+  Counters index[panels];
+  each<panels>([&](auto p) INTARSIA_INLINE {
+    index[p] = Counters{} + (dropout_index(h, g, i) + static_cast<uint64_t>((k0 + p * NR) / 4));
+    for (uint64_t c = 0; c < counters; c++) index[p][c] += c;
   });
-  return bits;
+  Survivors survive[panels];
+  survivors(h.dropout, index, survive);
+  each<panels>([&](auto p) INTARSIA_INLINE {
+    bits[p] = 0;
+    each<4>([&](auto w) INTARSIA_INLINE { bits[p] |= every_fourth(upper_bits(survive[p].word[w])) << w; });
+  });
 }
 
 // The same turned: bit r of words[i] says it for query q0 + i and key k0 + r, for NR queries and `count`
 // keys.
 inline void surviving_queries(const AttentionHeads& h, int64_t g, int64_t q0, int64_t k0, int64_t count,
                               uint32_t* words) {
-  for (int part = 0; part < NR; part += counters) {
-    Counters bits = {};
-    for (int64_t c = k0 / 4; c * 4 < k0 + count; c++) {
-      Counters index;
-      for (int i = 0; i < counters; i++)
-        index[i] = dropout_index(h, g, q0 + part + i) + static_cast<uint64_t>(c);
-      const Survivors s = survivors(h.dropout, index);
-      each<4>([&](auto w) INTARSIA_INLINE {
-        const int64_t r = 4 * c + w - k0;
-        if (r >= 0 && r < count) bits |= s.word[w] & (uint64_t{1} << r);
-      });
-    }
-    for (int i = 0; i < counters; i++) words[part + i] = static_cast<uint32_t>(bits[i]);
+  constexpr int sets = NR / counters;
+  Counters bits[sets] = {};
+  for (int64_t c = k0 / 4; c * 4 < k0 + count; c++) {
+    Counters index[sets];
+    for (int i = 0; i < NR; i++)
+      index[i / counters][i % counters] = dropout_index(h, g, q0 + i) + static_cast<uint64_t>(c);
+    Survivors survive[sets];
+    survivors(h.dropout, index, survive);
+    each<4>([&](auto w) INTARSIA_INLINE {
+      const int64_t r = 4 * c + w - k0;
+      if (r >= 0 && r < count)
+        each<sets>([&](auto s) INTARSIA_INLINE { bits[s] |= survive[s].word[w] & (uint64_t{1} << r); });
+    });
   }
+  for (int i = 0; i < NR; i++) words[i] = static_cast<uint32_t>(bits[i / counters][i % counters]);
 }
 
 }  // namespace
