@@ -349,6 +349,9 @@ void forward_tile(const AttentionHeads& h, const ForwardScratch<T>& m, const uin
   const bool steps = h.score.any() || h.scale <= 0;
   const float scale2 = base_2_scale(h), scale = steps ? scale2 : 1, later = steps ? 1 : scale2;
   of_keys.template scores<rows>(q, panels, scale, m.scores);
+  if (steps)
+    score_steps<T, rows>(h, m.scores + panels.first * NR, row_words, of, key + panels.first * NR,
+                         (panels.end - panels.first) * NR);
   for (int p = panels.first; p < panels.end; p++) {
     float* score = m.scores + p * NR;
     if (panels.seen[p] == Seen::none) {
@@ -356,7 +359,6 @@ void forward_tile(const AttentionHeads& h, const ForwardScratch<T>& m, const uin
         each<2>([&](auto j) INTARSIA_INLINE { store(score + r * row_words + j * W, all(minus_infinity)); });
       continue;
     }
-    if (steps) score_steps<T, rows>(h, score, row_words, of, key + p * NR);
     if (panels.seen[p] == Seen::all) continue;
     for (int r = 0; r < rows; r++) {
       const uint32_t bits = seen_bits(h.mask, of.head[r], of.query[r], key + p * NR);

@@ -188,11 +188,11 @@ inline INTARSIA_INLINE void surviving_keys(const AttentionHeads& h, int64_t g, i
 inline void surviving_queries(const AttentionHeads& h, int64_t g, int64_t q0, int64_t k0, int64_t count,
                               uint32_t* words) {
   constexpr int sets = NR / counters;
-  Counters bits[sets] = {};
+  Counters bits[sets] = {}, index[sets];
+  alignas(64) uint64_t first[NR];
+  for (int i = 0; i < NR; i++) first[i] = dropout_index(h, g, q0 + i) + static_cast<uint64_t>(k0 / 4);
+  std::memcpy(index, first, sizeof index);
   for (int64_t c = k0 / 4; c * 4 < k0 + count; c++) {
-    Counters index[sets];
-    for (int i = 0; i < NR; i++)
-      index[i / counters][i % counters] = dropout_index(h, g, q0 + i) + static_cast<uint64_t>(c);
     Survivors survive[sets];
     survivors(h.dropout, index, survive);
     each<4>([&](auto w) INTARSIA_INLINE {
@@ -200,6 +200,7 @@ inline void surviving_queries(const AttentionHeads& h, int64_t g, int64_t q0, in
       if (r >= 0 && r < count)
         each<sets>([&](auto s) INTARSIA_INLINE { bits[s] |= survive[s].word[w] & (uint64_t{1} << r); });
     });
+    each<sets>([&](auto s) INTARSIA_INLINE { index[s] += 1; });
   }
   for (int i = 0; i < NR; i++) words[i] = static_cast<uint32_t>(bits[i / counters][i % counters]);
 }

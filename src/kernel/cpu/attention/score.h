@@ -6,24 +6,30 @@
 namespace intarsia::kernel::INTARSIA_RUNG {
 namespace {
 
-// y = formula(score, query position, key position) for NR scores of one row; slope, if asked for, is
-// multiplied by the derivative. A formula works in natural units.
+// score = formula(score, query position, key position) for `count` scores, at most `formula_scores`; slope,
+// if asked for, is multiplied by the derivative. A formula works in natural units. It is called for as many
+// scores as there are, because a call through a pointer costs as much as some of them.
+constexpr int formula_scores = MR * NR > block ? MR* NR : block;
 inline void apply_formula(const PointwiseKernel& formula, float* score, const float* query, const float* key,
-                          float* slope) {
-  alignas(64) float natural[NR], changed[NR];
-  for (int j = 0; j < NR; j++) natural[j] = score[j] * ln_2;
+                          float* slope, int64_t count) {
+  alignas(64) float natural[formula_scores], changed[formula_scores];
+  for (int64_t j = 0; j < count; j += W) store(natural + j, load(score + j) * all(ln_2));
   const float* x[] = {natural, query, key};
-  formula.f32.forward(formula.formula, changed, x, NR);
-  for (int j = 0; j < NR; j++) score[j] = changed[j] * log2_e;
+  formula.f32.forward(formula.formula, changed, x, count);
+  for (int64_t j = 0; j < count; j += W) store(score + j, load(changed + j) * all(log2_e));
   if (!slope) return;
   float* dx[] = {slope, nullptr, nullptr};
-  formula.f32.backward[1](formula.formula, dx, slope, x, NR);
+  formula.f32.backward[1](formula.formula, dx, slope, x, count);
 }
 
+// Positions of `rows` rows of scores, which grow by `down` from row to row and by `along` within one.
+template <int rows, int columns>
 struct Positions {
-  alignas(64) float of[NR];
-  explicit Positions(int64_t first, int64_t step) {
-    for (int j = 0; j < NR; j++) of[j] = static_cast<float>(first + j * step);
+  alignas(64) float of[rows * columns];
+  Positions(int64_t first, int64_t down, int64_t along) {
+    for (int r = 0; r < rows; r++)
+      for (int j = 0; j < columns; j++)
+        of[r * columns + j] = static_cast<float>(first + r * down + j * along);
   }
 };
 
@@ -40,27 +46,31 @@ struct TileRows {
   }
 };
 
-// Columns are NR keys from `key` on.
+// Columns are `columns` keys from `key` on, a multiple of NR.
 template <class T, int rows>
-void score_steps(const AttentionHeads& h, float* scores, int64_t distance, const TileRows& of, int64_t key) {
+void score_steps(const AttentionHeads& h, float* scores, int64_t distance, const TileRows& of, int64_t key,
+                 int64_t columns) {
   const AttentionScore& s = h.score;
   const float inverse = 1 / s.cap;
   for (int r = 0; r < rows; r++) {
     const int64_t i = of.query[r], g = of.head[r];
     float* score = scores + r * distance;
     const float factor = s.query_scale ? s.query_scale[i] : 1;
-    Floats x[2] = {load(score) * all(factor), load(score + W) * all(factor)};
-    if (s.cap > 0) each<2>([&](auto j) INTARSIA_INLINE { x[j] = all(s.cap) * T::tanh(x[j] * all(inverse)); });
+    const float* bias = s.bias ? s.bias + g * s.bias_head + h.mask.queries - 1 + key - i : nullptr;
+    const auto capped = [&](int64_t j) INTARSIA_INLINE {
+      const Floats x = load(score + j) * all(factor);
+      return s.cap > 0 ? all(s.cap) * T::tanh(x * all(inverse)) : x;
+    };
+    const auto put = [&](int64_t j, Floats x)
+                         INTARSIA_INLINE { store(score + j, bias ? x + load(bias + j) : x); };
     if (s.formula) {
-      store(score, x[0]), store(score + W, x[1]);
-      apply_formula(*s.formula, score, Positions(h.mask.first + i, 0).of, Positions(key, 1).of, nullptr);
-      x[0] = load(score), x[1] = load(score + W);
+      for (int64_t j = 0; j < columns; j += W) store(score + j, capped(j));
+      const Positions<1, block> query(h.mask.first + i, 0, 0), keys(key, 0, 1);
+      apply_formula(*s.formula, score, query.of, keys.of, nullptr, columns);
+      for (int64_t j = 0; j < columns; j += W) put(j, load(score + j));
+    } else {
+      for (int64_t j = 0; j < columns; j += W) put(j, capped(j));
     }
-    if (s.bias) {
-      const float* bias = s.bias + g * s.bias_head + h.mask.queries - 1 + key - i;
-      x[0] = x[0] + load(bias), x[1] = x[1] + load(bias + W);
-    }
-    store(score, x[0]), store(score + W, x[1]);
   }
 }
 
@@ -74,30 +84,28 @@ void probabilities_turned(const AttentionHeads& h, float (*scores)[NR], float (*
   const float inverse = 1 / s.cap;
   Floats factor[2] = {all(1), all(1)};
   if (s.query_scale) factor[0] = load(s.query_scale + query), factor[1] = load(s.query_scale + query + W);
-  for (int r = 0; r < MR; r++) {
-    Floats x[2], slope[2];
+  for (int r = 0; r < MR; r++)
     each<2>([&](auto j) INTARSIA_INLINE {
-      x[j] = load(&scores[r][j * W]) * factor[j];
-      slope[j] = factor[j];
+      Floats x = load(&scores[r][j * W]) * factor[j], slope = factor[j];
+      if (s.cap > 0) {
+        const Floats t = T::tanh(x * all(inverse));
+        x = all(s.cap) * t;
+        slope = slope * (all(1) - t * t);
+      }
+      store(&scores[r][j * W], x);
+      if (slopes) store(&slopes[r][j * W], slope);
     });
-    if (s.cap > 0)
-      each<2>([&](auto j) INTARSIA_INLINE {
-        const Floats t = T::tanh(x[j] * all(inverse));
-        x[j] = all(s.cap) * t;
-        slope[j] = slope[j] * (all(1) - t * t);
-      });
-    if (slopes) each<2>([&](auto j) INTARSIA_INLINE { store(&slopes[r][j * W], slope[j]); });
-    if (s.formula) {
-      each<2>([&](auto j) INTARSIA_INLINE { store(&scores[r][j * W], x[j]); });
-      apply_formula(*s.formula, scores[r], Positions(h.mask.first + query, 1).of, Positions(key + r, 0).of,
-                    slopes[r]);
-      each<2>([&](auto j) INTARSIA_INLINE { x[j] = load(&scores[r][j * W]); });
-    }
-    if (s.bias) {
-      const float* bias = s.bias + g * s.bias_head + h.mask.keys - 1 + query - key - r;
-      each<2>([&](auto j) INTARSIA_INLINE { x[j] = x[j] + load(bias + j * W); });
-    }
-    each<2>([&](auto j) INTARSIA_INLINE { store(&scores[r][j * W], T::exp2(x[j] + load(shifts + j * W))); });
+  if (s.formula) {
+    const Positions<MR, NR> queries(h.mask.first + query, 0, 1), keys(key, 1, 0);
+    apply_formula(*s.formula, scores[0], queries.of, keys.of, slopes[0], MR * NR);
+  }
+  for (int r = 0; r < MR; r++) {
+    const float* bias = s.bias ? s.bias + g * s.bias_head + h.mask.keys - 1 + query - key - r : nullptr;
+    each<2>([&](auto j) INTARSIA_INLINE {
+      Floats x = load(&scores[r][j * W]);
+      if (bias) x = x + load(bias + j * W);
+      store(&scores[r][j * W], T::exp2(x + load(shifts + j * W)));
+    });
   }
 }
 
