@@ -96,6 +96,10 @@ class Line {
   size_t tenth_ = 99;
 };
 
+nlohmann::ordered_json number(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
+
 nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& summary) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
@@ -111,13 +115,14 @@ nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& s
       }
       if (setup.grid) {
         row["best"] = {{setup.grid->rows.key, setup.grid->rows.values[variant.row]},
-                       {setup.grid->columns.key, setup.grid->columns.values[variant.column]}};
-        if (variant.shared >= 0) {
-          row["shared"] = {
-              {setup.grid->columns.key, setup.grid->columns.values[static_cast<size_t>(variant.shared)]}};
-          row["regret"] = std::isfinite(variant.regret) ? nlohmann::ordered_json(variant.regret)
-                                                        : nlohmann::ordered_json();
-        }
+                       {setup.grid->columns.key, setup.columns(v).values[variant.column]}};
+        if (const Valley& valley = variant.valley; valley.shared >= 0)
+          row["valley"] = {{"found", valley.found()},
+                           {"slope", number(valley.slope)},
+                           {"gain", valley.gain},
+                           {"noise", valley.noise},
+                           {"shared", setup.columns(v).values[static_cast<size_t>(valley.shared)]},
+                           {"cost", number(valley.cost)}};
       }
       row["failed"] = variant.failed;
       row["seconds"] = variant.seconds.mean;
@@ -125,6 +130,30 @@ nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& s
     }
   }
   return rows;
+}
+
+// Where the best columns of a grid lie: how they go with the rows, what they gain over the least column, and
+// what one for all rows costs at most.
+void print_valleys(const TaskSetup& setup, const TaskSummary& task, int name_width, const Terminal& screen) {
+  std::string lines;
+  for (size_t v = 0; v < task.variants.size(); v++) {
+    const Valley& valley = task.variants[v].valley;
+    if (valley.shared < 0) continue;
+    lines += fmt::format(
+        "{}  {}  {}  {}  {}\n", pad_to_width(setup.variants[v].name, name_width),
+        pad_to_width(valley.found() ? format_fixed(valley.slope, 2) : "no valley", 10, true),
+        pad_to_width(fmt::format("{} (noise {})", format_share(valley.gain), format_share(valley.noise)), 20,
+                     true),
+        pad_to_width(fmt::format("{:g}", setup.columns(v).values[static_cast<size_t>(valley.shared)]), 10,
+                     true),
+        pad_to_width(format_share(valley.cost), 8, true));
+  }
+  if (lines.empty()) return;
+  const std::string head =
+      fmt::format("{}  {}  {}  {}  {}", pad_to_width("", name_width), pad_to_width("slope", 10, true),
+                  pad_to_width(fmt::format("best {} gains", setup.grid->columns.name), 20, true),
+                  pad_to_width("one " + setup.grid->columns.name, 10, true), pad_to_width("costs", 8, true));
+  fmt::print("{}\n{}", screen.dim(head), lines);
 }
 
 void print_table(const Comparison& comparison, const LabSummary& summary) {
@@ -155,9 +184,10 @@ void print_table(const Comparison& comparison, const LabSummary& summary) {
       }
       if (setup.grid)
         line += fmt::format("  at {}, {}", axis_text(setup.grid->rows, variant.row),
-                            axis_text(setup.grid->columns, variant.column));
+                            axis_text(setup.columns(v), variant.column));
       fmt::print("{}\n", line);
     }
+    if (setup.grid) print_valleys(setup, summary.tasks[t], static_cast<int>(name_width), screen);
   }
 }
 

@@ -56,7 +56,7 @@ class Reader {
       const toml::table& table = as_table(node, "task");
       TaskSetup task = task_of(table, every);
       const bool own = table.contains("variant");
-      task.variants = variants_of(own ? table : document, own ? "a task" : "the file", without);
+      task.variants = variants_of(own ? table : document, own ? "a task" : "the file", without, every);
       c.tasks.push_back(std::move(task));
     }
     return c;
@@ -75,12 +75,13 @@ class Reader {
   }
 
   std::vector<Variant> variants_of(const toml::table& from, const char* where,
-                                   const std::vector<std::string>& without) const {
+                                   const std::vector<std::string>& without, size_t every) const {
     std::vector<Variant> variants;
     for (const toml::node& node : list_of(from, "variant", where)) {
       const toml::table& table = as_table(node, "variant");
-      known_keys(table, {"name", "set"}, "a variant");
+      known_keys(table, {"name", "set", "columns"}, "a variant");
       Variant variant{text_of(table, "name", "a variant"), settings_of(table)};
+      if (table.contains("columns")) variant.columns = values_of(table, "columns", "a variant", every);
       if (std::find(without.begin(), without.end(), variant.name) == without.end())
         variants.push_back(std::move(variant));
     }
@@ -104,10 +105,15 @@ class Reader {
   Axis axis_of(const toml::table& table, const char* key, size_t every) const {
     const toml::table& axis = as_table(*table.get(key), key);
     known_keys(axis, {"key", "name", "values"}, key);
-    Axis result{text_of(axis, "key", key), text_of(axis, "name", key), {}};
-    const toml::array& values = list_of(axis, "values", key);
+    return {text_of(axis, "key", key), text_of(axis, "name", key), values_of(axis, "values", key, every)};
+  }
+  // Every so many of a list, and the last.
+  std::vector<double> values_of(const toml::table& table, const char* key, const char* where,
+                                size_t every) const {
+    std::vector<double> result;
+    const toml::array& values = list_of(table, key, where);
     for (size_t i = 0; i < values.size(); i++)
-      if (i % every == 0 || i + 1 == values.size()) result.values.push_back(number_of(*values.get(i), key));
+      if (i % every == 0 || i + 1 == values.size()) result.push_back(number_of(*values.get(i), key));
     return result;
   }
 
@@ -216,31 +222,36 @@ void override_comparison(Comparison& comparison, std::string_view assignment) {
   comparison.overrides[key] = value;
 }
 
+Axis TaskSetup::columns(size_t variant) const {
+  Axis axis = grid->columns;
+  if (!variants[variant].columns.empty()) axis.values = variants[variant].columns;
+  return axis;
+}
+
 std::vector<Place> places_of(const Comparison& comparison) {
   std::vector<Place> places;
   const Axis none{"", "", {0}};
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
     const TaskSetup& task = comparison.tasks[t];
-    const Grid grid = task.grid.value_or(Grid{none, none});
-    if (grid.rows.values.size() * grid.columns.values.size() * task.variants.size() *
-                comparison.seeds.size() +
-            places.size() >
-        most_runs)
-      fail("{}.toml: asks for more than {} runs", comparison.name, most_runs);
-    for (size_t v = 0; v < task.variants.size(); v++)
-      for (size_t r = 0; r < grid.rows.values.size(); r++)
-        for (size_t c = 0; c < grid.columns.values.size(); c++)
+    const Axis rows = task.grid ? task.grid->rows : none;
+    for (size_t v = 0; v < task.variants.size(); v++) {
+      const Axis columns = task.grid ? task.columns(v) : none;
+      if (rows.values.size() * columns.values.size() * comparison.seeds.size() + places.size() > most_runs)
+        fail("{}.toml: asks for more than {} runs", comparison.name, most_runs);
+      for (size_t r = 0; r < rows.values.size(); r++)
+        for (size_t c = 0; c < columns.values.size(); c++)
           for (const int64_t seed : comparison.seeds) {
             Place place{t, v, r, c, seed, comparison.common};
             for (const auto& [key, value] : task.settings) place.settings[key] = value;
             for (const auto& [key, value] : task.variants[v].settings) place.settings[key] = value;
             if (task.grid) {
-              place.settings[grid.rows.key] = fmt::format("{}", grid.rows.values[r]);
-              place.settings[grid.columns.key] = fmt::format("{}", grid.columns.values[c]);
+              place.settings[rows.key] = fmt::format("{}", rows.values[r]);
+              place.settings[columns.key] = fmt::format("{}", columns.values[c]);
             }
             for (const auto& [key, value] : comparison.overrides) place.settings[key] = value;
             places.push_back(std::move(place));
           }
+    }
   }
   return places;
 }

@@ -15,6 +15,7 @@
 //   columns = {key = "optimizer.weight_decay", name = "decay", values = [0, 0.1]}
 //   [[task.variant]]                           variants of this task, instead of the common ones
 //   name = "three passes"
+//   columns = [0, 1e-3, 1e-2]                  of a variant: values of the columns that are its own
 //   [quick]                                    seeds, set, and every how many values of a grid are taken
 //   grid = 3
 //   without = ["PyTorch"]                      variants that are left out
@@ -35,6 +36,7 @@ struct Grid {
 struct Variant {
   std::string name;
   Settings settings;
+  std::vector<double> columns = {};  // instead of the grid's, if any
 };
 struct TaskSetup {
   std::string name, title;
@@ -42,6 +44,8 @@ struct TaskSetup {
   Settings settings;
   std::vector<Variant> variants;
   std::optional<Grid> grid;
+  // The grid's columns as this variant has them; only where there is a grid.
+  Axis columns(size_t variant) const;
 };
 struct Comparison {
   std::string name, question;

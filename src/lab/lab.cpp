@@ -18,10 +18,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What an outcome depends on, in one text.
+// What an outcome depends on, in one text; and what its measures are, in their order, so that lines of
+// another order are not read as if they were of this one.
 std::string key_of(const Comparison& comparison, const Place& place) {
-  Json json = {
-      {"version", INTARSIA_VERSION}, {"task", comparison.tasks[place.task].task->name}, {"seed", place.seed}};
+  const Task& task = *comparison.tasks[place.task].task;
+  Json json = {{"version", INTARSIA_VERSION}, {"task", task.name}, {"seed", place.seed}};
+  for (const Measure& measure : task.measures)
+    json["measures"].push_back(Json::array({measure.name, measure.unit}));
   for (const auto& [key, value] : place.settings) json["settings"][key] = value;
   return sha256(json.dump()).substr(0, 24);
 }
@@ -102,7 +105,7 @@ std::string what_of(const Comparison& comparison, const Place& place) {
   std::string what = fmt::format("{}, {}", task.name, task.variants[place.variant].name);
   if (task.grid)
     what += fmt::format(", {}, {}", axis_text(task.grid->rows, place.row),
-                        axis_text(task.grid->columns, place.column));
+                        axis_text(task.columns(place.variant), place.column));
   return what + fmt::format(", seed {}", place.seed);
 }
 

@@ -110,7 +110,7 @@ std::string results_html(const Comparison& comparison, const TaskSetup& setup, c
                             escape_html(axis.name), tick_of(axis.values[index]));
       };
       cell(setup.grid->rows, variant.row);
-      cell(setup.grid->columns, variant.column);
+      cell(setup.columns(v), variant.column);
     }
     html += "</tr>\n";
   }
@@ -123,6 +123,41 @@ std::string results_html(const Comparison& comparison, const TaskSetup& setup, c
                             format_fixed(extents[m].low, kind.measures[m].decimals),
                             format_fixed(extents[m].high, kind.measures[m].decimals));
   return html + fmt::format("<p class=\"note\">The strips run from {}.</p>\n", ranges);
+}
+
+// Where the best columns lie, in numbers.
+std::string valleys_html(const TaskSetup& setup, const TaskSummary& task) {
+  const std::string row = escape_html(setup.grid->rows.name), column = escape_html(setup.grid->columns.name);
+  std::string rows;
+  for (size_t v = 0; v < task.variants.size(); v++) {
+    const Valley& valley = task.variants[v].valley;
+    if (valley.shared < 0) continue;
+    const auto cell = [](const std::string& head, const std::string& text) {
+      return fmt::format("<td role=\"cell\" class=\"number\" data-head=\"{}\">{}</td>", head, text);
+    };
+    rows += fmt::format("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">{}</th>",
+                        escape_html(setup.variants[v].name));
+    rows += cell("slope", valley.found() ? format_fixed(valley.slope, 2) : "no valley");
+    rows += cell("gain", fmt::format("{} <span class=\"spread\">noise {}</span>", format_share(valley.gain),
+                                     format_share(valley.noise)));
+    rows += cell("one " + column, tick_of(setup.columns(v).values[static_cast<size_t>(valley.shared)]));
+    rows += cell("costs at most", format_share(valley.cost)) + "</tr>\n";
+  }
+  if (rows.empty()) return {};
+  const auto head = [](const std::string& name, const std::string& small) {
+    return fmt::format("<th role=\"columnheader\" class=\"number\" scope=\"col\">{}<small>{}</small></th>",
+                       name, small);
+  };
+  return fmt::format(
+             "<table role=\"table\" class=\"stack results\"><caption>The valley: the best {0} goes as {1} to "
+             "the power "
+             "of the slope; 0 means that {0} and {1} can be chosen apart.</caption><thead "
+             "role=\"rowgroup\"><tr "
+             "role=\"row\"><th role=\"columnheader\" scope=\"col\">variant</th>",
+             column, row) +
+         head("slope", "of log best " + column) + head("gain", "of the best " + column + " over the least") +
+         head("one " + column, "for every " + row) + head("costs at most", "above the best") +
+         "</tr></thead><tbody role=\"rowgroup\">\n" + rows + "</tbody></table>\n";
 }
 
 std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
@@ -141,14 +176,10 @@ std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
     const VariantSummary& variant = task.variants[v];
     HeatMap map;
     map.caption = setup.variants[v].name;
-    if (variant.shared >= 0)
-      map.caption += fmt::format(": {} for every {} is at most {} above its best",
-                                 axis_text(grid.columns, static_cast<size_t>(variant.shared)), grid.rows.name,
-                                 format_share(variant.regret));
     map.row_name = grid.rows.name;
     map.column_name = grid.columns.name;
     for (const double value : grid.rows.values) map.rows.push_back(tick_of(value));
-    for (const double value : grid.columns.values) map.columns.push_back(tick_of(value));
+    for (const double value : setup.columns(v).values) map.columns.push_back(tick_of(value));
     map.values = variant.grid;
     map.decimals = decimals;
     if (!variant.measures[0].values.empty()) {
@@ -159,12 +190,14 @@ std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
     html += "<div>" + heat_html(map, steps) + "</div>\n";
   }
   html += "</div>\n" + heat_scale_html(steps, decimals);
-  return html + fmt::format(
-                    "<p class=\"note\">{}, {}, mean over the seeds. Framed: the best {} of each {}; ◆ the "
-                    "best of all. "
-                    "Hatched: a run failed.</p>\n",
-                    escape_html(measure.name), escape_html(measure.unit), escape_html(grid.columns.name),
-                    escape_html(grid.rows.name));
+  return html +
+         fmt::format(
+             "<p class=\"note\">{}, {}, mean over the seeds. Framed: the best {} of each {}; ◆ the "
+             "best of all. "
+             "Hatched: a run failed.</p>\n",
+             escape_html(measure.name), escape_html(measure.unit), escape_html(grid.columns.name),
+             escape_html(grid.rows.name)) +
+         valleys_html(setup, task);
 }
 
 std::string profiles_html(const TaskSetup& setup, const TaskSummary& task) {
@@ -188,7 +221,7 @@ std::string profiles_html(const TaskSetup& setup, const TaskSummary& task) {
 }
 
 Chart chart_of(const Comparison& comparison, const TaskSetup& setup, const TaskSummary& task, size_t index) {
-  const Measure& measure = setup.task->measures[0];
+  const Measure& measure = setup.task->curve.name ? setup.task->curve : setup.task->measures[0];
   Chart chart;
   chart.id = fmt::format("task{}", index);
   chart.title = setup.title;
@@ -327,6 +360,8 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
     const TaskSetup& setup = comparison.tasks[t];
     const TaskSummary& task = summary.tasks[t];
     page.body += fmt::format("<h2 id=\"{}\">{}</h2>\n", escape_html(setup.name), escape_html(setup.title));
+    if (comparison.tasks.size() > 1)
+      page.body += fmt::format("<p>{}</p>\n", escape_html(capitalized(finding(setup, task))));
     page.body += results_html(comparison, setup, task) + heats_html(setup, task);
     const Chart chart = chart_of(comparison, setup, task, t);
     if (!chart.lines.empty()) {

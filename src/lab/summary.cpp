@@ -31,10 +31,11 @@ bool better(Measure::Better direction, double a, double b) {
   return direction == Measure::Better::higher ? a > b : a < b;
 }
 
+using Outcomes = std::vector<const Outcome*>;  // of one place of a grid, one a seed
+
 // Rows where every run failed say nothing.
-void find_shared(const Task& task, VariantSummary& v) {
-  v.regret = std::numeric_limits<double>::infinity();
-  if (task.measures[0].better == Measure::Better::neither) return;
+int shared_column(const VariantSummary& v, double& cost) {
+  int shared = -1;
   for (size_t c = 0; c < v.grid[0].size(); c++) {
     double worst = 0;
     for (size_t r = 0; r < v.grid.size(); r++) {
@@ -43,21 +44,68 @@ void find_shared(const Task& task, VariantSummary& v) {
       const double away = std::abs(here - best) / std::max(std::abs(best), 1e-300);
       worst = std::max(worst, std::isfinite(here) ? away : std::numeric_limits<double>::infinity());
     }
-    if (worst >= v.regret) continue;
-    v.regret = worst;
-    v.shared = static_cast<int>(c);
+    if (worst >= cost) continue;
+    cost = worst;
+    shared = static_cast<int>(c);
   }
+  return shared;
 }
 
-using Outcomes = std::vector<const Outcome*>;  // of one place of a grid, one a seed
+// The slope of a line through (x, y) by least squares; NaN for fewer than two x.
+double slope_of(std::span<const double> x, std::span<const double> y) {
+  const double n = static_cast<double>(x.size());
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0;
+  for (size_t i = 0; i < x.size(); i++) mean_x += x[i] / n, mean_y += y[i] / n;
+  for (size_t i = 0; i < x.size(); i++) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+  }
+  return xx > 0 ? xy / xx : nan;
+}
 
-VariantSummary summarize(const TaskSetup& setup, const std::vector<std::vector<Outcomes>>& grid) {
+// `errors`: the standard error of each place of the grid.
+Valley valley_of(const Axis& rows, const Axis& columns, const VariantSummary& v,
+                 const std::vector<std::vector<double>>& errors, bool one_seed) {
+  Valley valley;
+  const auto least = static_cast<size_t>(std::min_element(columns.values.begin(), columns.values.end()) -
+                                         columns.values.begin());
+  std::vector<double> x, y;
+  double gain = 0, noise = 0;
+  int counted = 0;
+  for (size_t r = 0; r < v.grid.size(); r++) {
+    if (v.row_best[r] < 0) continue;
+    const auto best = static_cast<size_t>(v.row_best[r]);
+    if (rows.values[r] > 0 && columns.values[best] > 0) {
+      x.push_back(std::log(rows.values[r]));
+      y.push_back(std::log(columns.values[best]));
+    }
+    const double from = v.grid[r][least], size = std::abs(from);
+    if (!(size > 0)) continue;
+    gain += std::abs(v.grid[r][best] - from) / size;
+    const double error = std::hypot(errors[r][best], errors[r][least]) / size;
+    noise += error * error;
+    counted++;
+  }
+  valley.slope = slope_of(x, y);
+  if (counted) {
+    valley.gain = gain / counted;
+    valley.noise = one_seed ? .01 : 2 * std::sqrt(noise) / counted;
+  }
+  valley.shared = shared_column(v, valley.cost);
+  return valley;
+}
+
+VariantSummary summarize(const TaskSetup& setup, size_t variant,
+                         const std::vector<std::vector<Outcomes>>& grid) {
   const Task& task = *setup.task;
   VariantSummary v;
   std::vector<double> seconds;
+  std::vector<std::vector<double>> errors;
+  size_t seeds = 0;
   double best = nan;
   for (size_t r = 0; r < grid.size(); r++) {
     v.grid.emplace_back();
+    errors.emplace_back();
     v.row_best.push_back(-1);
     for (size_t c = 0; c < grid[r].size(); c++) {
       std::vector<double> first;
@@ -68,8 +116,11 @@ VariantSummary summarize(const TaskSetup& setup, const std::vector<std::vector<O
         failed |= !outcome->failed.empty();
         v.failed += !outcome->failed.empty();
       }
-      const double mean = failed ? nan : statistic_of(first).mean;
+      const Statistic statistic = statistic_of(first);
+      const double mean = failed ? nan : statistic.mean;
       v.grid[r].push_back(mean);
+      errors[r].push_back(statistic.error());
+      seeds = std::max(seeds, first.size());
       if (!std::isfinite(mean)) continue;
       const int row_best = v.row_best[r];
       if (row_best < 0 || better(task.measures[0].better, mean, v.grid[r][static_cast<size_t>(row_best)]))
@@ -81,7 +132,8 @@ VariantSummary summarize(const TaskSetup& setup, const std::vector<std::vector<O
     }
   }
   v.seconds = statistic_of(seconds);
-  find_shared(task, v);
+  if (setup.grid && task.measures[0].better != Measure::Better::neither)
+    v.valley = valley_of(setup.grid->rows, setup.columns(variant), v, errors, seeds < 2);
   Outcomes there;
   for (const Outcome* outcome : grid[v.row][v.column])
     if (outcome->failed.empty()) there.push_back(outcome);
@@ -152,10 +204,11 @@ LabSummary summarize(const Comparison& comparison, const LabResult& result) {
   LabSummary summary;
   std::vector<std::vector<std::vector<std::vector<Outcomes>>>> all(comparison.tasks.size());
   for (size_t t = 0; t < all.size(); t++) {
-    const auto& grid = comparison.tasks[t].grid;
-    const size_t rows = grid ? grid->rows.values.size() : 1, columns = grid ? grid->columns.values.size() : 1;
-    all[t].assign(comparison.tasks[t].variants.size(),
-                  std::vector<std::vector<Outcomes>>(rows, std::vector<Outcomes>(columns)));
+    const TaskSetup& setup = comparison.tasks[t];
+    for (size_t v = 0; v < setup.variants.size(); v++) {
+      const size_t columns = setup.grid ? setup.columns(v).values.size() : 1;
+      all[t].emplace_back(setup.grid ? setup.grid->rows.values.size() : 1, std::vector<Outcomes>(columns));
+    }
   }
   for (size_t i = 0; i < places.size(); i++) {
     const std::optional<Outcome>& outcome = result.outcomes[i];
@@ -175,45 +228,101 @@ LabSummary summarize(const Comparison& comparison, const LabResult& result) {
   }
   for (size_t t = 0; t < all.size(); t++) {
     TaskSummary task;
-    for (const auto& grid : all[t]) task.variants.push_back(summarize(comparison.tasks[t], grid));
+    for (size_t v = 0; v < all[t].size(); v++)
+      task.variants.push_back(summarize(comparison.tasks[t], v, all[t][v]));
     compare(*comparison.tasks[t].task, task);
     summary.tasks.push_back(std::move(task));
   }
   return summary;
 }
 
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); i++)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  return text;
+}
+
+// Who cannot be told from the best, in as few words as that takes.
+std::string noise_text(const TaskSetup& setup, const TaskSummary& task) {
+  std::vector<std::string> near, far;
+  for (size_t v = 0; v < task.variants.size(); v++) {
+    if (task.variants[v].measures[0].values.empty() || static_cast<int>(v) == task.best) continue;
+    (task.variants[v].standings[0] == Standing::near ? near : far).push_back(setup.variants[v].name);
+  }
+  if (near.empty()) return {};
+  if (far.empty())
+    return near.size() == 1 ? near[0] + " is within the noise" : "all others are within the noise";
+  if (far.size() < near.size()) return "within the noise are all but " + listed(far);
+  return fmt::format("{} {} within the noise", listed(near), near.size() == 1 ? "is" : "are");
+}
+
+// "^−1.0"
+std::string power_text(double slope) {
+  const std::string digits = format_fixed(std::abs(slope), 1);
+  if (digits == "0.0") return "^0.0 (one for all)";
+  return (slope < 0 ? "^−" : "^") + digits;
+}
+
+std::string valleys_text(const TaskSetup& setup, const TaskSummary& task) {
+  const std::string &row = setup.grid->rows.name, &column = setup.grid->columns.name;
+  std::string slopes;
+  std::vector<std::string> none;
+  for (size_t v = 0; v < task.variants.size(); v++) {
+    const Valley& valley = task.variants[v].valley;
+    if (valley.found())
+      slopes += fmt::format("{}{}{} with {}", slopes.empty() ? "" : ", ", row, power_text(valley.slope),
+                            setup.variants[v].name);
+    else if (valley.shared >= 0)
+      none.push_back(fmt::format("{} ({})", setup.variants[v].name, format_share(valley.gain)));
+  }
+  std::string text;
+  if (!slopes.empty()) text += fmt::format(" The best {} goes as {}.", column, slopes);
+  if (!none.empty())
+    text += fmt::format(" No {} gains anything beyond the noise with {}.", column, listed(none));
+  return text;
+}
+
+}  // namespace
+
+std::string finding(const TaskSetup& setup, const TaskSummary& task) {
+  if (task.best < 0) return {};
+  const Measure& measure = setup.task->measures[0];
+  const auto best_at = static_cast<size_t>(task.best);
+  const VariantSummary& best = task.variants[best_at];
+  std::string text = fmt::format("{} is best, {} {} {}", setup.variants[best_at].name, measure.name,
+                                 format_fixed(best.measures[0].mean, measure.decimals), measure.unit);
+  if (setup.grid)
+    text += fmt::format(" at {} and {}", axis_text(setup.grid->rows, best.row),
+                        axis_text(setup.columns(best_at), best.column));
+  const VariantSummary* worst = nullptr;
+  size_t worst_at = 0;
+  for (size_t v = 0; v < task.variants.size(); v++) {
+    const VariantSummary& variant = task.variants[v];
+    if (variant.measures[0].values.empty() || &variant == &best) continue;
+    if (!worst || better(measure.better, worst->measures[0].mean, variant.measures[0].mean))
+      worst = &variant, worst_at = v;
+  }
+  if (worst && worst->standings[0] != Standing::near)
+    text += fmt::format("; {} is last with {}", setup.variants[worst_at].name,
+                        format_fixed(worst->measures[0].mean, measure.decimals));
+  const std::string noise = noise_text(setup, task);
+  if (!noise.empty()) text += "; " + noise;
+  text += ".";
+  return setup.grid ? text + valleys_text(setup, task) : text;
+}
+
 std::string answer(const Comparison& comparison, const LabSummary& summary) {
+  constexpr size_t enough = 160, most = 300;
   std::string text;
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
-    const TaskSetup& setup = comparison.tasks[t];
-    const TaskSummary& task = summary.tasks[t];
-    const Measure& measure = setup.task->measures[0];
-    if (task.best < 0) continue;
-    std::vector<std::string> near;
-    const VariantSummary& best = task.variants[static_cast<size_t>(task.best)];
-    const VariantSummary* worst = nullptr;
-    size_t worst_at = 0;
-    for (size_t v = 0; v < task.variants.size(); v++) {
-      const VariantSummary& variant = task.variants[v];
-      if (variant.measures[0].values.empty() || &variant == &best) continue;
-      if (variant.standings[0] == Standing::near) near.push_back(setup.variants[v].name);
-      if (!worst || better(measure.better, worst->measures[0].mean, variant.measures[0].mean))
-        worst = &variant, worst_at = v;
-    }
-    text += fmt::format("{}: {} is best, {} {} {}", setup.title,
-                        setup.variants[static_cast<size_t>(task.best)].name, measure.name,
-                        format_fixed(best.measures[0].mean, measure.decimals), measure.unit);
-    if (setup.grid)
-      text += fmt::format(" at {} and {}", axis_text(setup.grid->rows, best.row),
-                          axis_text(setup.grid->columns, best.column));
-    if (worst && worst->standings[0] != Standing::near)
-      text += fmt::format("; {} is last with {}", setup.variants[worst_at].name,
-                          format_fixed(worst->measures[0].mean, measure.decimals));
-    if (!near.empty()) {
-      text += "; within the noise: ";
-      for (size_t i = 0; i < near.size(); i++) text += (i ? ", " : "") + near[i];
-    }
-    text += ". ";
+    const std::string found = finding(comparison.tasks[t], summary.tasks[t]);
+    if (found.empty()) continue;
+    const std::string next = fmt::format("{}: {}", comparison.tasks[t].title, found);
+    if (!text.empty() && (text.size() > enough || text.size() + next.size() > most)) break;
+    text += (text.empty() ? "" : " ") + next;
   }
   return text.empty() ? "Nothing was measured that has a best." : text;
 }

@@ -1,5 +1,8 @@
 // What a lab's outcomes say: means over seeds, the best place of each grid, who is best and by how much.
 #pragma once
+#include <cmath>
+#include <limits>
+
 #include "lab/lab.h"
 
 namespace intarsia {
@@ -11,6 +14,21 @@ struct Statistic {
 };
 enum class Standing { plain, near, best };  // near: not distinguishable from the best
 
+// Where the best columns of a grid lie, row by row: for decay over rates, how the best decay goes with the
+// rate.
+struct Valley {
+  // The best column goes as row^slope: least squares of their logarithms. NaN if fewer than two rows have a
+  // best column above 0. 0: the two can be chosen apart.
+  double slope = std::numeric_limits<double>::quiet_NaN();
+  // What the best column of a row gains over the least one, as a share of that, mean over rows; and twice its
+  // standard error (of one seed: a hundredth). A gain below it is no valley.
+  double gain = 0, noise = 0;
+  bool found() const { return gain > noise && std::isfinite(slope); }
+  // The column that is best for all rows alike, -1 if there is none, and how far above its row's best it is
+  // at most: 0.04 is 4 %.
+  int shared = -1;
+  double cost = std::numeric_limits<double>::infinity();
+};
 struct VariantSummary {
   size_t row = 0, column = 0;             // the best place of the grid, by the mean of the first measure
   std::vector<Statistic> measures;        // there; empty values if every seed failed
@@ -21,10 +39,7 @@ struct VariantSummary {
   Profile profile;                        // mean over seeds
   std::vector<std::vector<double>> grid;  // means of the first measure; NaN where a run failed
   std::vector<int> row_best;              // the best column of each row, -1 if all failed
-  // The column that is best for all rows alike, and how far above its row's best it is at most: 0.04 is 4 %.
-  // If that is little, the two settings can be chosen apart.
-  int shared = -1;
-  double regret = 0;
+  Valley valley;                          // only of a grid, whose first measure has a better end
   int64_t failed = 0;
 };
 struct TaskSummary {
@@ -39,7 +54,10 @@ struct LabSummary {
 };
 LabSummary summarize(const Comparison& comparison, const LabResult& result);
 
-// One to three sentences: the result first.
+// What a task says, in one sentence or two: who is best, and where the valleys of a grid lie; empty if
+// nothing has a best.
+std::string finding(const TaskSetup& setup, const TaskSummary& task);
+// Two or three lines that say the most: the findings of the first tasks.
 std::string answer(const Comparison& comparison, const LabSummary& summary);
 
 }  // namespace intarsia

@@ -20,7 +20,7 @@ namespace intarsia {
 using Settings = std::map<std::string, std::string>;
 
 struct Curve {
-  std::vector<double> x, y;  // y is the task's first measure
+  std::vector<double> x, y;  // y is the task's first measure, if the task does not say otherwise
 };
 // Shares in numbered bins: a histogram.
 struct Profile {
@@ -74,6 +74,8 @@ struct Task {
   const char* profile;  // what the profile counts; null: it has none
   std::span<const Measure> measures;
   Outcome (*run)(const Cell&);
+  Measure curve = {nullptr, nullptr, Measure::Better::neither,
+                   0};  // what the curve shows; null: the first measure
 };
 // Throws, with the nearest name as hint, if there is none.
 const Task& task_named(std::string_view name);

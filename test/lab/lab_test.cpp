@@ -172,6 +172,67 @@ without = ["two"]
   EXPECT_EQ(names(true), "one three ");
 }
 
+// Outcomes made up: the error is least where decay is rate^power / 10, and nowhere where depth is 0.
+VariantSummary valley(double power, double depth) {
+  const Comparison comparison = parse_comparison(R"(
+question = "a"
+seeds = [1, 2]
+[[variant]]
+name = "one"
+columns = [0, 1e-4, 1e-3, 1e-2, 1e-1]
+[[task]]
+name = "digits"
+rows = {key = "optimizer.learning_rate", name = "rate", values = [1e-2, 1e-1, 1]}
+columns = {key = "optimizer.weight_decay", name = "decay", values = [0, 1]}
+)",
+                                                 "name", false);
+  LabResult result;
+  for (const Place& place : places_of(comparison)) {
+    const double rate = comparison.tasks[0].grid->rows.values[place.row];
+    const double decay = comparison.tasks[0].columns(0).values[place.column];
+    const double away =
+        decay > 0 ? std::min(4.0, std::abs(std::log10(decay / std::pow(rate, power) * 10))) : 4;
+    const double error = 2 + depth * away + (place.seed == 1 ? .01 : -.01);
+    result.outcomes.push_back(Outcome{{error, 0, 0}, {}, {}, 1, ""});
+  }
+  return summarize(comparison, result).tasks[0].variants[0];
+}
+
+TEST(Summary, FindsHowTheBestColumnGoesWithTheRow) {
+  const VariantSummary falling = valley(1, 1);
+  EXPECT_TRUE(falling.valley.found());
+  EXPECT_NEAR(falling.valley.slope, 1, 1e-9);
+  EXPECT_NEAR(falling.valley.gain, 4 / 6., 1e-9);  // from 6 to 2 at every rate
+  EXPECT_EQ(falling.valley.shared, 3);             // one step off at most
+  EXPECT_NEAR(falling.valley.cost, .5, 1e-9);
+  const VariantSummary level = valley(0, 1);
+  EXPECT_TRUE(level.valley.found());
+  EXPECT_NEAR(level.valley.slope, 0, 1e-9);
+  EXPECT_EQ(level.valley.shared, 4);
+  EXPECT_NEAR(level.valley.cost, 0, 1e-9);
+  EXPECT_FALSE(valley(1, .001).valley.found());
+}
+
+// Decay shrinks the weights at a rate too small to teach them anything: behind norms the network is the same.
+TEST(DigitsTask, BehindNormsTheScaleOfWeightsDoesNotMatter) {
+  const auto loss = [](const char* norm, const char* decay) {
+    const Settings settings = {{"task.data", "drawn"},
+                               {"task.images", "200"},
+                               {"task.hidden", "16"},
+                               {"task.norm", norm},
+                               {"training.steps", "20"},
+                               {"training.batch", "50"},
+                               {"schedule.warm_up", "0"},
+                               {"optimizer.learning_rate", "1e-10"},
+                               {"optimizer.decay_scale", "schedule"},
+                               {"optimizer.weight_decay", decay}};
+    return task_named("digits").run(Cell(settings, 1, {}, {})).measures[1];
+  };
+  EXPECT_NEAR(loss("rms", "0.2"), loss("rms", "0"), 1e-5);
+  EXPECT_GT(std::abs(loss("none", "0.2") - loss("none", "0")), 1e-2);
+  EXPECT_THROW(loss("layer", "0"), Error);
+}
+
 // Exact counts: three passes write a score once and read it twice, two passes read it once; keys and values
 // are 2 x 16 numbers for 8 queries.
 TEST(OnlineSoftmax, EachFormMovesWhatItsDerivationSays) {
