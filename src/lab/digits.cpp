@@ -70,9 +70,11 @@ struct Network {
   Tensor operator()(const Tensor& pixels) const {
     const Tensor x = cast(pixels, first.dtype());
     if (!first_gain) return linear(linear(x, first, first_bias, Activation::relu), second, second_bias);
-    // No eps that small weights could fall below.
-    const Tensor hidden = relu(rms_norm(linear(x, first), first_gain, 1e-20) + first_bias);
-    return rms_norm(linear(hidden, second), second_gain, 1e-20) + second_bias;
+    // No eps that small weights could fall below. Logits of size 1 could not tell ten classes apart, and the
+    // gain would have to grow first, slower at lower rates.
+    constexpr double eps = 1e-20, logit_size = 5;
+    const Tensor hidden = relu(rms_norm(linear(x, first), first_gain, eps) + first_bias);
+    return rms_norm(linear(hidden, second), second_gain, eps) * logit_size + second_bias;
   }
   Tensor first, first_bias, second, second_bias;
   Tensor first_gain, second_gain;  // of the norms, if there are any
@@ -136,7 +138,7 @@ Outcome run(const Cell& cell) {
     const Tensor loss = cross_entropy(network(seen.pixels), seen.labels);
     backward(loss * optimizer.loss_scale());
     optimizer.step(learning_rate_at(recipe, step));
-    if ((step + 1) % std::max<int64_t>(1, steps / 12) == 0) {
+    if ((step + 1) % std::max<int64_t>(20, steps / 12) == 0) {
       outcome.curve.x.push_back(static_cast<double>(step + 1));
       outcome.curve.y.push_back(score(network, sets.test).error);
     }
