@@ -141,7 +141,7 @@ void print_valleys(const TaskSetup& setup, const TaskSummary& task, int name_wid
     if (valley.shared < 0) continue;
     lines += fmt::format(
         "{}  {}  {}  {}  {}\n", pad_to_width(setup.variants[v].name, name_width),
-        pad_to_width(valley.found() ? format_fixed(valley.slope, 2) : "no valley", 10, true),
+        pad_to_width(slope_text(valley, setup.grid->rows.name), 10, true),
         pad_to_width(fmt::format("{} (noise {})", format_share(valley.gain), format_share(valley.noise)), 20,
                      true),
         pad_to_width(fmt::format("{:g}", setup.columns(v).values[static_cast<size_t>(valley.shared)]), 10,

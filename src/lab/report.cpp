@@ -24,7 +24,7 @@ constexpr std::string_view style = R"css(
 .strip line { stroke: var(--rule) }
 .strip circle { fill: var(--s1); opacity: .75 }
 .results tbody th { white-space: nowrap }
-@media (max-width: 40rem) { .results tbody tr { grid-template-columns: 1fr } .results tbody th { grid-column: 1 / -1 } .stack .best, .stack .near { text-align: left } }
+@media (max-width: 40rem) { .results tbody tr { grid-template-columns: 1fr } .results tbody th { grid-column: 1 / -1 } }
 )css";
 
 int colour_of(size_t variant) { return static_cast<int>(variant % 8) + 1; }
@@ -137,7 +137,7 @@ std::string valleys_html(const TaskSetup& setup, const TaskSummary& task) {
     };
     rows += fmt::format("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">{}</th>",
                         escape_html(setup.variants[v].name));
-    rows += cell("slope", valley.found() ? format_fixed(valley.slope, 2) : "no valley");
+    rows += cell("slope", slope_text(valley, setup.grid->rows.name));
     rows += cell("gain", fmt::format("{} <span class=\"spread\">noise {}</span>", format_share(valley.gain),
                                      format_share(valley.noise)));
     rows += cell("one " + column, tick_of(setup.columns(v).values[static_cast<size_t>(valley.shared)]));
@@ -171,7 +171,7 @@ std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
   std::string html = fmt::format("<h3>{} over {} and {}</h3>\n<div class=\"columns\">\n",
                                  escape_html(capitalized(measure.name)), escape_html(grid.rows.name),
                                  escape_html(grid.columns.name));
-  const int decimals = std::min(measure.decimals, 2);
+  const int decimals = std::max(0, measure.decimals - 1);  // many cells, little room
   for (size_t v = 0; v < task.variants.size(); v++) {
     const VariantSummary& variant = task.variants[v];
     HeatMap map;
@@ -236,6 +236,7 @@ Chart chart_of(const Comparison& comparison, const TaskSetup& setup, const TaskS
     ChartLine line;
     line.name = setup.variants[v].name.substr(0, 14);
     line.colour = colour_of(v);
+    line.dotted = v >= 8;
     line.x = variant.curve.x;
     line.y = variant.curve.y;
     if (comparison.seeds.size() > 1) {
@@ -345,8 +346,9 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
   page.style = std::string(style) + std::string(heat_style());
   if (summary.done < runs)
     page.state = fmt::format("<span class=\"state warning\">{} of {} runs</span>", summary.done, runs);
+  const std::string lead = answer(comparison, summary);
   page.body = fmt::format("<h1>{}</h1>\n<p class=\"lead\">{}</p>\n<dl class=\"keys\">\n",
-                          escape_html(comparison.question), escape_html(answer(comparison, summary)));
+                          escape_html(comparison.question), escape_html(lead));
   page.body +=
       key_html("Compared", fmt::format("{} × {}", variants_text(comparison), comparison.seeds.size()),
                comparison.tasks.size() == 1 ? "variants, seeds" : "variants of each task, seeds");
@@ -360,8 +362,10 @@ std::string lab_page(const Comparison& comparison, const LabSummary& summary, si
     const TaskSetup& setup = comparison.tasks[t];
     const TaskSummary& task = summary.tasks[t];
     page.body += fmt::format("<h2 id=\"{}\">{}</h2>\n", escape_html(setup.name), escape_html(setup.title));
-    if (comparison.tasks.size() > 1)
-      page.body += fmt::format("<p>{}</p>\n", escape_html(capitalized(finding(setup, task))));
+    // What the lead has said already is not said again.
+    if (const std::string found = finding(setup, task);
+        !found.empty() && lead.find(found) == std::string::npos)
+      page.body += fmt::format("<p>{}</p>\n", escape_html(capitalized(found)));
     page.body += results_html(comparison, setup, task) + heats_html(setup, task);
     const Chart chart = chart_of(comparison, setup, task, t);
     if (!chart.lines.empty()) {

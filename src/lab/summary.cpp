@@ -272,10 +272,10 @@ std::string valleys_text(const TaskSetup& setup, const TaskSummary& task) {
   std::vector<std::string> none;
   for (size_t v = 0; v < task.variants.size(); v++) {
     const Valley& valley = task.variants[v].valley;
-    if (valley.found())
+    if (valley.found() && std::isfinite(valley.slope))
       slopes += fmt::format("{}{}{} with {}", slopes.empty() ? "" : ", ", row, power_text(valley.slope),
                             setup.variants[v].name);
-    else if (valley.shared >= 0)
+    else if (valley.shared >= 0 && !valley.found())
       none.push_back(fmt::format("{} ({})", setup.variants[v].name, format_share(valley.gain)));
   }
   std::string text;
@@ -286,6 +286,11 @@ std::string valleys_text(const TaskSetup& setup, const TaskSummary& task) {
 }
 
 }  // namespace
+
+std::string slope_text(const Valley& valley, const std::string& row) {
+  if (!valley.found()) return "no valley";
+  return std::isfinite(valley.slope) ? format_fixed(valley.slope, 2) : "one " + row;
+}
 
 std::string finding(const TaskSetup& setup, const TaskSummary& task) {
   if (task.best < 0) return {};
@@ -315,7 +320,7 @@ std::string finding(const TaskSetup& setup, const TaskSummary& task) {
 }
 
 std::string answer(const Comparison& comparison, const LabSummary& summary) {
-  constexpr size_t enough = 160, most = 300;
+  constexpr size_t enough = 120, most = 300;
   std::string text;
   for (size_t t = 0; t < comparison.tasks.size(); t++) {
     const std::string found = finding(comparison.tasks[t], summary.tasks[t]);

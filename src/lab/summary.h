@@ -23,12 +23,14 @@ struct Valley {
   // What the best column of a row gains over the least one, as a share of that, mean over rows; and twice its
   // standard error (of one seed: a hundredth). A gain below it is no valley.
   double gain = 0, noise = 0;
-  bool found() const { return gain > noise && std::isfinite(slope); }
+  bool found() const { return gain > noise; }
   // The column that is best for all rows alike, -1 if there is none, and how far above its row's best it is
   // at most: 0.04 is 4 %.
   int shared = -1;
   double cost = std::numeric_limits<double>::infinity();
 };
+// "−0.98"; "no valley"; "one rate" where a slope needs more.
+std::string slope_text(const Valley& valley, const std::string& row);
 struct VariantSummary {
   size_t row = 0, column = 0;             // the best place of the grid, by the mean of the first measure
   std::vector<Statistic> measures;        // there; empty values if every seed failed

@@ -162,7 +162,10 @@ std::string lines_html(const Chart& chart, const Frame& frame) {
       html +=
           fmt::format("<path class=\"band\" style=\"{}\" d=\"{}\"/>", colour_of(line), band_of(line, frame));
     html += fmt::format("<path class=\"line{}{}\" style=\"{}\" d=\"{}\"/>", line.faint ? " faint" : "",
-                        many && line.colour > 4 ? " dashed" : "", colour_of(line), path_of(line, frame));
+                        line.dotted               ? " dotted"
+                        : many && line.colour > 4 ? " dashed"
+                                                  : "",
+                        colour_of(line), path_of(line, frame));
     if (line.points)
       html +=
           fmt::format("<path class=\"dots\" style=\"{}\" d=\"{}\"/>", colour_of(line), dots_of(line, frame));

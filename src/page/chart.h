@@ -15,6 +15,7 @@ struct ChartLine {
   std::vector<double> low, high;  // a band around y, or empty
   bool faint = false;             // raw data behind a smoothed line: no label, no reading
   bool points = false;            // measured rarely: a dot each
+  bool dotted = false;            // where all colours are taken
 };
 struct Chart {
   std::string id, title, subtitle;

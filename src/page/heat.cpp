@@ -26,7 +26,7 @@ constexpr std::string_view style = R"css(
 }
 .heat { table-layout: fixed; border-collapse: separate; border-spacing: 2px }
 .heat th, .heat td { padding: .35rem .15rem; border: 0; text-align: center }
-.heat thead th { vertical-align: bottom }
+.heat thead th { vertical-align: bottom; overflow-wrap: normal }
 .heat tbody th, .heat thead th:first-child { text-align: left }
 .heat tbody tr:hover { background: none }
 .h0, .h1, .h2, .h3 { color: light-dark(#1a1d1c, #fff) }
@@ -42,6 +42,8 @@ constexpr std::string_view style = R"css(
   .heat { font-size: .6875rem; border-spacing: 1px; letter-spacing: -.02em }
   .heat th, .heat td { padding: .3rem 0 }
   .heat small { font-size: .6875rem }
+  .scale { font-size: .6875rem; letter-spacing: -.02em }
+  .scale span { padding: .1rem 0; min-width: 0 }
 }
 )css";
 
@@ -49,6 +51,20 @@ int colour_of(double value, std::span<const double> steps) {
   int colour = 0;
   for (const double step : steps) colour += value >= step;
   return colour;
+}
+
+// The first column is as wide as the longest word in it; the others share the rest.
+int first_width(const HeatMap& map) {
+  int longest = 0;
+  std::vector<std::string> heads = map.rows;
+  heads.push_back(map.row_name);
+  for (const std::string& head : heads)
+    for (size_t begin = 0; begin < head.size();) {
+      const size_t end = std::min(head.find(' ', begin), head.size());
+      longest = std::max(longest, display_width(head.substr(begin, end - begin)));
+      begin = end + 1;
+    }
+  return longest;
 }
 
 }  // namespace
@@ -73,9 +89,10 @@ std::vector<double> heat_steps(std::span<const double> values) {
 }
 
 std::string heat_html(const HeatMap& map, std::span<const double> steps) {
-  std::string html =
-      fmt::format("<table class=\"heat\"><caption>{}</caption>\n<thead><tr><th scope=\"col\">{}</th>",
-                  escape_html(map.caption), escape_html(map.row_name));
+  std::string html = fmt::format(
+      "<table class=\"heat\"><caption>{}</caption>\n<thead><tr><th scope=\"col\" "
+      "style=\"width:{}ch\">{}</th>",
+      escape_html(map.caption), first_width(map) + 2, escape_html(map.row_name));
   for (size_t c = 0; c < map.columns.size(); c++)
     html += fmt::format("<th class=\"unit\" scope=\"col\">{}{}</th>",
                         c == 0 && !map.column_name.empty()

@@ -155,6 +155,7 @@ svg .y { text-anchor: end }
 svg .x { text-anchor: middle }
 svg .line, svg .dots { fill: none; stroke: var(--c); stroke-width: 1.75px; stroke-linejoin: round; vector-effect: non-scaling-stroke }
 svg .dashed { stroke-dasharray: 6 3 }
+svg .dotted { stroke-dasharray: 1.5 3 }
 svg .band { fill: var(--c); opacity: .16 }
 svg .faint { stroke-width: 1px; opacity: .35 }
 svg .dots { stroke-width: 5px; stroke-linecap: round }
@@ -200,7 +201,9 @@ tbody tr:hover { background: var(--sunk) }
   .stack tr { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem 1.25rem; padding: .5rem 0; border-bottom: 1px solid var(--rule) }
   .stack th, .stack td { min-width: 0; padding: .1rem 0; border: 0; text-align: left }
   .stack .wide { grid-column: 1 / -1 }
-  .stack [data-head]::before { content: attr(data-head) " "; font-weight: 400; color: var(--muted) }
+  .stack [data-head]::before { content: attr(data-head) " "; font-size: inherit; font-weight: 400; color: var(--muted) }
+  .stack .best[data-head]::before { content: attr(data-head) " ◆ " }
+  .stack .near[data-head]::before { content: attr(data-head) " ◇ " }
 }
 @media (max-width: 24rem) {
   .page { padding: 0 .75rem 2rem }
