@@ -90,7 +90,11 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
   }
   words->index([&](int32_t id) { return !(*words)[id].empty(); });
   vocabulary_.pieces.index([&](int32_t id) { return !pieces[id].empty(); });
-  model_ = std::visit(ModelMaker{words, by_bytes, special_, name_}, parts.model);
+  words_ = words;
+  model_ = std::visit(ModelMaker{words_, by_bytes, special_, name_}, parts.model);
+  if (const auto* unigram = dynamic_cast<const Unigram*>(model_.get());
+      unigram && pipeline_->sentencepiece && normalized_added_.empty())
+    raw_unigram_ = RawUnigram::make(*pipeline_->sentencepiece, *unigram, *words_);
   const auto add_ids = [&](const std::vector<std::string>& names, Ids& ids) {
     for (const std::string& text : names) {
       const auto id = id_of(text);
@@ -102,11 +106,12 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts)
   add_ids(pipeline_->after, after);
 }
 
-template <class Words, class Token>
-void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, Words&& words,
+template <class Raw, class Words, class Token>
+void PipelineTokenizer::cut(std::string_view text, const SpecialText& special, Raw&& raw, Words&& words,
                             Token&& token) const {
   const PreTokenizer& splitter = pipeline_->pre_tokenizer;
   const auto plain = [&](std::string_view part) {
+    if (raw(part)) return;
     const bool at_start = part.data() == text.data();
     if (pipeline_->normalizer.empty()) return splitter.for_some_words(part, words, at_start);
     const std::string normal = pipeline_->normalizer(part);
@@ -141,7 +146,8 @@ Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& s
   out.reserve(text.size() / 3 + 8);
   double state = 0;
   cut(
-      text, special, [&](PreTokenizer::Words words) { model_->encode(words, state, out); },
+      text, special, [&](std::string_view part) { return raw_unigram_ && raw_unigram_->encode(part, out); },
+      [&](PreTokenizer::Words words) { model_->encode(words, state, out); },
       [&](int32_t id) {
         out.push_back(id);
         state = 0;
@@ -152,7 +158,7 @@ Ids PipelineTokenizer::encode_marked(std::string_view text, const SpecialText& s
 Ids PipelineTokenizer::sample(std::string_view text, const SubwordSampling& sampling, Random& random) const {
   Ids out;
   cut(
-      text, SpecialText(),
+      text, SpecialText(), [](std::string_view) { return false; },
       [&](PreTokenizer::Words words) {
         for (const std::string_view word : words) model_->sample(word, sampling, random, out);
       },

@@ -13,9 +13,11 @@
 #include "text/added_tokens.h"
 #include "text/decoder.h"
 #include "text/model/bpe.h"
+#include "text/model/raw_unigram.h"
 #include "text/model/unigram.h"
 #include "text/model/wordpiece.h"
 #include "text/normalize/normalizer.h"
+#include "text/normalize/sentencepiece_normalizer.h"
 #include "text/split/pre_tokenizer.h"
 
 namespace intarsia {
@@ -30,7 +32,9 @@ struct TextPipeline {
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   PieceDecoder decoder;
-  bool byte_level = false;                 // words are looked up as bytes
+  bool byte_level = false;  // words are looked up as bytes
+  // Of a SentencePiece model of which no token lies across a mark: what the normalizer does.
+  std::shared_ptr<const SentencePieceNormalizer> sentencepiece;
   std::vector<std::string> before, after;  // special tokens that the post-processor puts around a text
 };
 // `name` stands before error messages. A component that isn't known is an error that names it.
@@ -77,9 +81,10 @@ class PipelineTokenizer final : public Tokenizer {
  private:
   void check(int32_t id) const;
   Ids encode_marked(std::string_view text, const SpecialText& special) const;
-  // Calls words(PreTokenizer::Words) and token(id), in order.
-  template <class Words, class Token>
-  void cut(std::string_view text, const SpecialText& special, Words&& words, Token&& token) const;
+  // Calls words(PreTokenizer::Words) and token(id), in order; for each part of the text between special
+  // tokens raw(part) first, and nothing else if that returns true.
+  template <class Raw, class Words, class Token>
+  void cut(std::string_view text, const SpecialText& special, Raw&& raw, Words&& words, Token&& token) const;
   void write_byte_level(GgufWriter& out, const Bpe& model) const;
   void write_sentencepiece(GgufWriter& out, const Bpe& model, int64_t vocabulary) const;
 
@@ -91,7 +96,9 @@ class PipelineTokenizer final : public Tokenizer {
   Components components_;
   std::shared_ptr<const TextPipeline> pipeline_;
   AddedTokens raw_added_, normalized_added_;
+  std::shared_ptr<const StringTable> words_;
   std::unique_ptr<const SegmentationModel> model_;
+  std::unique_ptr<const RawUnigram> raw_unigram_;  // or null
 };
 
 }  // namespace intarsia

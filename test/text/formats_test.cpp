@@ -1,5 +1,6 @@
 // Every kind of model and format against what its own library says (test/golden/vocabulary_formats.py).
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -47,6 +48,64 @@ TEST(Formats, IdsAndTextEqualThoseOfTheirOwnLibraries) {
       EXPECT_EQ(ids, made["ids"][i].get<Ids>());
       EXPECT_EQ(shown(tokenizer->decode(made["ids"][i].get<Ids>(), true)),
                 made["text"][i].get<std::string>());
+    }
+  }
+}
+
+// With a field of bytes, of a number and a length below 128, appended: that is how messages are merged.
+std::string with_field(const std::string& message, int number, const std::string& bytes) {
+  return message + static_cast<char>(number << 3 | 2) + static_cast<char>(bytes.size()) + bytes;
+}
+
+// A user-defined symbol is one thing that lets a unigram model normalize texts as a whole.
+std::string with_symbol(const std::string& model) {
+  return with_field(model, 1, std::string("\x0a\x05never\x15\0\0\0\0\x18\x04", 14));
+}
+
+// A normalizer that drops the byte 1: a double array of eight units, and an empty text.
+std::string with_dropped_byte(const std::string& model) {
+  const std::array<uint32_t, 9> map = {32, 4 << 10, 0, 0, 0, 0, 1 | 1 << 8 | 2 << 10, 0, 1u << 31};
+  std::string bytes(reinterpret_cast<const char*>(map.data()), sizeof map);
+  return with_field(model, 3, with_field("", 2, bytes + '\0'));
+}
+
+TEST(Formats, PiecesOfRawTextGetTheIdsOfTheNormalizedText) {
+  std::vector<std::string> models;
+  for (const Json& made : formats()["cases"]) {
+    std::string file = decode_base64(made["file"].get<std::string>(), "golden");
+    if (made["title"].get<std::string>().starts_with("sentencepiece unigram")) {
+      // Those in the file become unused.
+      for (size_t at; (at = file.find("\x18\x04")) != std::string::npos;) file[at + 1] = '\x05';
+      models.push_back(std::move(file));
+    }
+  }
+  for (const char* name : {"test_model.model", "test_ja_model.model"}) {
+    const auto path = data_folder() / "sentencepiece" / name;
+    if (std::filesystem::exists(path)) models.push_back(read_file(path));
+  }
+  ASSERT_GE(models.size(), 2u);
+  models.push_back(with_dropped_byte(models[0]));
+  // Half of the texts are of the first ones only.
+  const std::vector<std::string> parts = {
+      " ", " ", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "\u0301", "\u3099", "the", "king", "e",
+      "é", "A", "Ａ", "，", "。", "\ufb01", "ｶﾞ", "日本語", "春眠不覺曉", "字", "は", ",", "\"", "(", "\x01",
+      "12", "\u2003", "\u2581", "\u00a8", "\ufdfd", "\u200b", "\u0378", "\xff", "\xe6\x97", "\xed\xa0\x80",
+      "ß", "Ⅷ", "😀", "'s", "7", "--", "<", ".", "[MASK]", "##", "a", "n", "in", "ing", "Z", "x",
+      std::string(1, '\0'),
+      // Of 15 and more letters, as many as a key does not hold.
+      "supercalifragip", "supercalifragiq", "supercalifragilistic",
+      // Of two segmentations that are nearly equal.
+      "20000"};
+  std::mt19937 random(11);
+  for (const std::string& model : models) {
+    const auto raw = parse_sentencepiece(model, "m.model");
+    const auto whole = parse_sentencepiece(with_symbol(model), "m.model");
+    EXPECT_EQ(whole->size(), raw->size() + 1);
+    for (int round = 0; round < 20000; ++round) {
+      std::string text;
+      for (size_t left = random() % (round % 5000 == 0 ? 30000 : 12); left > 0; --left)
+        text += parts[random() % (round % 2 == 0 ? parts.size() : 30)];
+      ASSERT_EQ(raw->encode(text), whole->encode(text)) << quote(text);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "data/json.h"
 #include "text/format/base64.h"
 #include "text/normalize/characters_map.h"
+#include "text/normalize/sentencepiece_normalizer.h"
 #include "text/pipeline.h"
 #include "text/split/regex.h"
 #include "text/unicode/byte_level.h"

@@ -10,6 +10,7 @@
 #include "text/format/protobuf.h"
 #include "text/model/scored_merges.h"
 #include "text/normalize/characters_map.h"
+#include "text/normalize/sentencepiece_normalizer.h"
 #include "text/pipeline.h"
 
 namespace intarsia {
@@ -114,8 +115,12 @@ Components components_of(const ModelFile& model) {
 
 std::shared_ptr<const TextPipeline> pipeline_of(ModelFile& model, bool cut) {
   auto pipeline = std::make_shared<TextPipeline>();
-  pipeline->normalizer.add(sentencepiece_step(model.rules));
-  if (cut) pipeline->pre_tokenizer.add(mark_splitter(std::string(space_mark)));
+  auto normalizer = std::make_shared<const SentencePieceNormalizer>(model.rules);
+  pipeline->normalizer.add(sentencepiece_step(normalizer));
+  if (cut) {
+    pipeline->pre_tokenizer.add(mark_splitter(std::string(space_mark)));
+    pipeline->sentencepiece = std::move(normalizer);
+  }
   PieceDecoder& decoder = pipeline->decoder;
   decoder.strip_all = model.rules.remove_extra_whitespaces;
   decoder.prefixed = model.rules.add_dummy_prefix || model.rules.remove_extra_whitespaces;

@@ -10,6 +10,7 @@
 #include "text/format/tiktoken.h"
 #include "text/model/scored_merges.h"
 #include "text/normalize/characters_map.h"
+#include "text/normalize/sentencepiece_normalizer.h"
 #include "text/pipeline.h"
 
 namespace intarsia {
@@ -228,7 +229,7 @@ void read_unigram(const Gguf& file, TokenizerParts& parts) {
   rules.add_dummy_prefix = file.boolean("tokenizer.ggml.add_space_prefix", true);
   rules.remove_extra_whitespaces = file.boolean("tokenizer.ggml.remove_extra_whitespaces", false);
   auto pipeline = std::make_shared<TextPipeline>();
-  pipeline->normalizer.add(sentencepiece_step(rules));
+  pipeline->normalizer.add(sentencepiece_step(std::make_shared<const SentencePieceNormalizer>(rules)));
   pipeline->decoder.prefixed = rules.add_dummy_prefix;
   pipeline->decoder.strip_all = rules.remove_extra_whitespaces;
   pipeline->decoder.add(byte_fallback_decoding());

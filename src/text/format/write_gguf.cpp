@@ -5,7 +5,7 @@
 #include "core/fail.h"
 #include "data/gguf.h"
 #include "text/format/tokenizer_gguf.h"
-#include "text/normalize/characters_map.h"
+#include "text/normalize/sentencepiece_normalizer.h"
 #include "text/pipeline.h"
 
 namespace intarsia {

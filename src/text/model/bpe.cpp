@@ -79,37 +79,28 @@ bool Bpe::joins_strings(std::span<const Merge> merges) const {
 // Most words end in ASCII and are short; seams are not worth looking for in those.
 void Bpe::encode(std::span<const std::string_view> words, double& state, Ids& out) const {
   static_cast<void>(state);
-  for_each_key(words, [&](std::string_view word, WordKey key) {
+  for_each_key(words, out, [&](std::string_view word, WordKey key, Buffer& ids) {
     const bool short_ascii = key && ends_in_ascii(word);
     if (short_ascii || seams_.empty()) {
-      encode_word(word, key, out);
+      if (!encode_known(key, ids)) encode_new(word, key, ids.flush());
     } else {
-      encode_parts(word, out);
+      encode_parts(word, ids.flush());
     }
   });
 }
 
 void Bpe::encode_parts(std::string_view word, Ids& out) const {
-  // Ids on their way to `out`.
-  std::array<int32_t, 64> ids;
-  size_t count = 0;
-  const auto pass_on = [&] {
-    out.insert(out.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
-    count = 0;
-  };
+  IdBuffer<64> ids(out);
   seams_.cut(word, [&](std::string_view part) {
     const bool whole = part.size() == word.size(), character = !whole && CharacterCache::holds(part);
-    if (count + CharacterCache::most > ids.size()) pass_on();
-    if (const size_t known = character ? characters_.find(part, &ids[count]) : 0) {
-      count += known;
-      return;
-    }
-    pass_on();
+    if (ids.left() < CharacterCache::most) ids.flush();
+    if (const size_t known = character ? characters_.find(part, ids.end()) : 0) return ids.add(known);
+    ids.flush();
     const size_t before = out.size();
     encode_part(part, whole, out);
     if (character) characters_.put(part, &out[before], out.size() - before);
   });
-  pass_on();
+  ids.flush();
 }
 
 // A token that no merges make may be a word of its own, and not a part of one: neither is then remembered.
@@ -117,10 +108,16 @@ void Bpe::encode_parts(std::string_view word, Ids& out) const {
 void Bpe::encode_part(std::string_view part, bool whole, Ids& out) const {
   const bool ascii = ends_in_ascii(part);
   const WordKey key = ascii && !whole ? WordKey() : WordKey(part);
-  if (key && cache_.find(key, out)) return;
+  const size_t before = out.size();
+  if (key) {
+    int32_t ids[remembered];
+    if (const size_t known = cache_.find(key, ids)) {
+      out.insert(out.end(), ids, ids + known);
+      return;
+    }
+  }
   const int32_t id = words_->find(part);
   const bool same = id < 0 || made(id, part);
-  const size_t before = out.size();
   if (id >= 0 && (same || (whole && options_.ignore_merges))) {
     out.push_back(id);
   } else {

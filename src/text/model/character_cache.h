@@ -6,6 +6,8 @@
 #include <memory>
 #include <string_view>
 
+#include "text/unicode/unicode.h"
+
 namespace intarsia {
 
 class CharacterCache {
@@ -21,7 +23,7 @@ class CharacterCache {
   // their number, 0 if they are not known.
   size_t find(std::string_view character, int32_t* out) const {
     constexpr uint64_t mask = largest;
-    const uint64_t ids = places_[place_of(character)].load(std::memory_order_relaxed);
+    const uint64_t ids = places_[place_of_three(character.data())].load(std::memory_order_relaxed);
     const uint64_t second = ids >> id_bits & mask, third = ids >> 2 * id_bits;
     out[0] = static_cast<int32_t>(ids & mask) - 1;
     out[1] = static_cast<int32_t>(second) - 1;
@@ -35,14 +37,11 @@ class CharacterCache {
       if (ids[i] >= largest) return;
     uint64_t packed = 0;
     for (size_t i = count; i-- > 0;) packed = packed << id_bits | (static_cast<uint64_t>(ids[i]) + 1);
-    places_[place_of(character)].store(packed, std::memory_order_relaxed);
+    places_[place_of_three(character.data())].store(packed, std::memory_order_relaxed);
   }
 
  private:
   static uint32_t byte(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
-  static size_t place_of(std::string_view character) {
-    return (byte(character, 0) & 15) << 12 | (byte(character, 1) & 63) << 6 | (byte(character, 2) & 63);
-  }
   std::unique_ptr<std::atomic<uint64_t>[]> places_ = std::make_unique<std::atomic<uint64_t>[]>(1 << 16);
 };
 

@@ -43,6 +43,28 @@ class SegmentationModel {
   virtual std::string json(const Vocabulary& vocabulary) const = 0;
 };
 
+// Ids on their way to a vector, which costs less than to append them one word at a time.
+template <size_t room>
+class IdBuffer {
+ public:
+  explicit IdBuffer(Ids& out) : out_(out) {}
+  // Where the next ids are to be written, and how many were.
+  int32_t* end() { return ids_.data() + count_; }
+  void add(size_t count) { count_ += count; }
+  size_t left() const { return room - count_; }
+  // The vector, with all ids.
+  Ids& flush() {
+    out_.insert(out_.end(), ids_.data(), ids_.data() + count_);
+    count_ = 0;
+    return out_;
+  }
+
+ private:
+  Ids& out_;
+  size_t count_ = 0;
+  std::array<int32_t, room> ids_;
+};
+
 // One that remembers words of at most `most` ids.
 template <size_t most>
 class RememberingModel : public SegmentationModel {
@@ -50,23 +72,33 @@ class RememberingModel : public SegmentationModel {
   using SegmentationModel::encode;
   void encode(std::span<const std::string_view> words, double& state, Ids& out) const override {
     static_cast<void>(state);
-    for_each_key(words, [&](std::string_view word, WordKey key) { encode_word(word, key, out); });
+    for_each_key(words, out, [&](std::string_view word, WordKey key, Buffer& ids) {
+      if (!encode_known(key, ids)) encode_new(word, key, ids.flush());
+    });
   }
 
  protected:
+  static constexpr size_t remembered = most, batch = 16;
+  using Buffer = IdBuffer<batch * most>;
+
   virtual void segment(std::string_view word, Ids& out) const = 0;
-  void encode_word(std::string_view word, WordKey key, Ids& out) const {
-    if (key && cache_.find(key, out)) return;
+  bool encode_known(WordKey key, Buffer& ids) const {
+    const size_t count = key ? cache_.find(key, ids.end()) : 0;
+    ids.add(count);
+    return count > 0;
+  }
+  void encode_new(std::string_view word, WordKey key, Ids& out) const {
     const size_t before = out.size();
     segment(word, out);
     if (key) cache_.put(key, out.data() + before, out.size() - before);
   }
-  // Calls f(word, key) for each word when what is remembered of the next ones is on its way from memory.
+  // Calls f(word, key, ids) for each word when what is remembered of the next ones is on its way from memory.
+  // Each call may write `most` ids to `ids`, or flush it and append to the vector.
   template <class F>
-  void for_each_key(std::span<const std::string_view> words, F&& f) const {
-    constexpr size_t batch = 16;
+  void for_each_key(std::span<const std::string_view> words, Ids& out, F&& f) const {
     std::array<WordKey, batch> keys;
     if (words.empty()) return;
+    Buffer ids(out);
     const char* last = words.back().data() + words.back().size();
     while (!words.empty()) {
       const size_t count = std::min(words.size(), batch);
@@ -76,7 +108,8 @@ class RememberingModel : public SegmentationModel {
         keys[i] = readable ? WordKey::of_readable(words[i]) : WordKey(words[i]);
         cache_.prefetch(keys[i]);
       }
-      for (size_t i = 0; i < count; ++i) f(words[i], keys[i]);
+      for (size_t i = 0; i < count; ++i) f(words[i], keys[i], ids);
+      ids.flush();
       words = words.subspan(count);
     }
   }

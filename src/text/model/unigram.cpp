@@ -62,7 +62,11 @@ std::vector<std::pair<std::string_view, int32_t>> possible(const StringTable& wo
 
 Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view name)
     : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {
-  has_score_.assign(parts_.scores.size(), true);
+  for (const double score : parts_.scores) {
+    const auto single = static_cast<float>(score);
+    has_score_.push_back(single == score);
+    single_scores_.push_back(single == score ? single : 0);
+  }
   const auto stands_for_unknown = [&](int32_t id) {
     if (id >= 0) has_score_[static_cast<size_t>(id)] = false;
   };
@@ -94,6 +98,7 @@ void Unigram::each_edge(std::string_view word, size_t begin, F&& edge) const {
   if (!single && !ended) edge(begin + character, parts_.unknown, parts_.unknown_score);
 }
 
+template <bool rounded>
 double Unigram::find_best(std::string_view word, double score, Step* steps) const {
   if (word.size() >= UINT32_MAX)
     fail("tokenizer: a word has {} bytes, expected fewer than 2^32", word.size());
@@ -104,7 +109,8 @@ double Unigram::find_best(std::string_view word, double score, Step* steps) cons
   for (size_t begin = 0; begin < word.size();) {
     const double so_far = steps[begin].score;
     each_edge(word, begin, [&](size_t end, int32_t id, double added) {
-      const double candidate = rounded(added + so_far);
+      const double sum = added + so_far;
+      const double candidate = rounded ? static_cast<double>(static_cast<float>(sum)) : sum;
       Step& step = steps[end];
       if (step.begin == none) {
         step = {candidate, id, static_cast<uint32_t>(begin), infinity};
@@ -139,59 +145,78 @@ void Unigram::append(std::string_view piece, int32_t id, bool& after_unknown, Id
   after_unknown = false;
 }
 
-void Unigram::collect(std::string_view word, Step* steps, Ids& out) const {
+template <class F>
+void Unigram::follow(Step* steps, size_t size, F&& token) {
   // Turns the links of the best way round: then `begin` of a place is the next one.
   uint32_t next = 0;
-  for (auto at = static_cast<uint32_t>(word.size()); at > 0;)
+  for (auto at = static_cast<uint32_t>(size); at > 0;)
     next = std::exchange(at, std::exchange(steps[at].begin, next));
-  bool after_unknown = false;
-  for (uint32_t begin = 0; begin < word.size();) {
+  for (uint32_t begin = 0; begin < size;) {
     const uint32_t end = next;
-    append(word.substr(begin, end - begin), steps[end].id, after_unknown, out);
+    token(begin, end, steps[end].id);
     begin = end;
     next = steps[end].begin;
   }
 }
 
+void Unigram::collect(std::string_view word, Step* steps, Ids& out) const {
+  bool after_unknown = false;
+  follow(steps, word.size(), [&](uint32_t begin, uint32_t end, int32_t id) {
+    append(word.substr(begin, end - begin), id, after_unknown, out);
+  });
+}
+
 void Unigram::segment(std::string_view word, Ids& out) const {
   Room<Step> steps(word.size() + 1);
-  find_best(word, 0, steps.data());
+  find_best<false>(word, 0, steps.data());
   collect(word, steps.data(), out);
 }
 
 void Unigram::encode(std::span<const std::string_view> words, double& state, Ids& out) const {
   if (!parts_.single_precision) return RememberingModel::encode(words, state, out);
-  for_each_key(words, [&](std::string_view word, WordKey key) { encode_running(word, key, state, out); });
+  auto score = static_cast<float>(state);
+  for_each_key(words, out, [&](std::string_view word, WordKey key, Buffer& ids) {
+    const size_t known = find_known(cache_, key, score, ids.end());
+    ids.add(known);
+    bool after_unknown = false;
+    if (known == 0) encode_new(cache_, key, word, score, after_unknown, ids.flush());
+  });
+  state = score;
 }
 
-// What the cache holds is the ids, then the margin (the bits of an f32). The best segmentation of a word is
-// the same wherever it stands, unless rounding decides: that can only be if it won by less than what the sums
-// of two segmentations can be off, half a unit in the last place a token.
-void Unigram::encode_running(std::string_view word, WordKey key, double& state, Ids& out) const {
+// The best segmentation of a word is the same wherever it stands, unless rounding decides: that can only be
+// if it won by less than what the sums of two segmentations can be off, half a unit in the last place a
+// token.
+void Unigram::encode_new(Cache& cache, WordKey key, std::string_view word, float& score, bool& after_unknown,
+                         Ids& out) const {
+  Room<Step> room(word.size() + 1);
+  Step* steps = room.data();
+  const double margin = find_best<false>(word, 0, steps);
+  constexpr double unit = 0x1p-23, almost_one = 1 - 0x1p-20;
+  const auto limit = static_cast<float>(margin / (static_cast<double>(word.size() + 1) * unit) * almost_one);
+  const float start = score;
+  const bool unknown_before = after_unknown;
   const size_t before = out.size();
-  if (key && cache_.find(key, out)) {
-    const auto margin = std::bit_cast<float>(out.back());
+  bool all_have_score = true;
+  const auto take = [&](uint32_t begin, uint32_t end, int32_t id) {
+    const bool unknown = id < 0 || id == parts_.unknown;
+    all_have_score = all_have_score && !unknown && has_score_[static_cast<size_t>(id)];
+    score =
+        static_cast<float>(score + (unknown ? parts_.unknown_score : parts_.scores[static_cast<size_t>(id)]));
+    append(word.substr(begin, end - begin), id, after_unknown, out);
+  };
+  follow(steps, word.size(), take);
+  if (key && all_have_score) {
+    out.push_back(std::bit_cast<int32_t>(limit));
+    cache.put(key, &out[before], out.size() - before);
     out.pop_back();
-    double score = state;
-    for (size_t i = before; i < out.size(); ++i) score = rounded(parts_.scores[out[i]] + score);
-    constexpr double unit = 0x1p-23;
-    if (margin > static_cast<double>(word.size() + 1) * unit * std::abs(score)) {
-      state = score;
-      return;
-    }
-    out.resize(before);
   }
-  Room<Step> steps(word.size() + 1);
-  const auto margin = static_cast<float>(find_best(word, state, steps.data()));
-  state = steps.data()[word.size()].score;
-  collect(word, steps.data(), out);
-  if (!key) return;
-  // Unknown characters have no id whose score could be added again.
-  const auto has_score = [&](int32_t id) { return has_score_[static_cast<size_t>(id)]; };
-  if (!std::all_of(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), has_score)) return;
-  out.push_back(std::bit_cast<int32_t>(margin));
-  cache_.put(key, &out[before], out.size() - before);
-  out.pop_back();
+  if (std::abs(score) < limit) return;
+  score = start;
+  after_unknown = unknown_before;
+  out.resize(before);
+  find_best<true>(word, start, steps);
+  follow(steps, word.size(), take);
 }
 
 double Unigram::log_sum(std::string_view word, double alpha) const {

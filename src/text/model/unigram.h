@@ -3,6 +3,8 @@
 // over bytes.
 #pragma once
 #include <array>
+#include <bit>
+#include <cmath>
 #include <mutex>
 
 #include "text/model/segmentation.h"
@@ -20,6 +22,7 @@ struct UnigramParts {
   bool by_bytes = false;        // tokens may begin inside a character
   std::vector<int64_t> counts;  // by id, in a BytePiece model
   // Sums are rounded to f32 at each token and run on from word to word, as in the library `sentencepiece`.
+  // Scores may be more precise.
   bool single_precision = false;
   UnigramParts() { bytes.fill(-1); }
 };
@@ -35,6 +38,31 @@ class Unigram final : public RememberingModel<11> {
   std::string json(const Vocabulary& vocabulary) const override;
   const UnigramParts& parts() const { return parts_; }
 
+  // For models of single precision. `score`: the sum before the word, then with it; `after_unknown`: whether
+  // the id before it stands for what is unknown, then whether its last one does. What `cache` holds of a word
+  // is its ids, then the bits of an f32, below which the sum must stay.
+  using Cache = WordCache<remembered>;
+  static constexpr size_t remembered_ids = remembered - 1;
+  // Writes the ids of a word from the cache to `ids`, which has room for one more, and returns their number;
+  // 0 if they are not there, or rounding might decide otherwise.
+  size_t find_known(const Cache& cache, WordKey key, float& score, int32_t* ids) const {
+    const size_t found = key ? cache.find(key, ids) : 0;
+    if (found == 0) return 0;
+    float sum = score;
+    for (size_t i = 0; i + 1 < found; ++i) sum += single_scores_[static_cast<size_t>(ids[i])];
+    if (!(std::abs(sum) < std::bit_cast<float>(ids[found - 1]))) return 0;
+    score = sum;
+    return found - 1;
+  }
+  void encode_new(Cache& cache, WordKey key, std::string_view word, float& score, bool& after_unknown,
+                  Ids& out) const;
+  // The ids of characters that are unknown, of which bytes() are all there or none.
+  void append_unknown(std::string_view text, bool& after_unknown, Ids& out) const {
+    append(text, -1, after_unknown, out);
+  }
+  // By id; 0 where it is not that of parts().
+  const std::vector<float>& single_scores() const { return single_scores_; }
+
   // The logarithm of the sum of exp(alpha * score) over all segmentations of `word`.
   double log_sum(std::string_view word, double alpha) const;
 
@@ -48,25 +76,26 @@ class Unigram final : public RememberingModel<11> {
   };
   struct Weights;
   void segment(std::string_view word, Ids& out) const override;
-  void encode_running(std::string_view word, WordKey key, double& state, Ids& out) const;
   std::shared_ptr<const Weights> weights(double alpha) const;
   template <class Weight>
   void draw(std::string_view word, const Weight* weights, Random& random, Ids& out) const;
   void draw_biased(std::string_view word, double alpha, Random& random, Step* steps) const;
   std::string bytepiece_json(const Vocabulary& vocabulary) const;
-  // Fills steps (one more than bytes) from the state's score on; returns by how much the best segmentation
-  // won, at the place where it won least.
+  // Fills steps (one more than bytes) from `score` on; returns by how much the best segmentation won, at the
+  // place where it won least. `rounded`: sums are those of single precision.
+  template <bool rounded>
   double find_best(std::string_view word, double score, Step* steps) const;
   template <class F>
   void each_edge(std::string_view word, size_t begin, F&& edge) const;
   void append(std::string_view piece, int32_t id, bool& after_unknown, Ids& out) const;
   void collect(std::string_view word, Step* steps, Ids& out) const;
-  double rounded(double score) const {
-    return parts_.single_precision ? static_cast<double>(static_cast<float>(score)) : score;
-  }
+  // Calls token(begin, end, id) for each token of the best segmentation, in order.
+  template <class F>
+  static void follow(Step* steps, size_t size, F&& token);
 
   UnigramParts parts_;
-  std::vector<bool> has_score_;  // by id: not of those that stand for unknown characters
+  std::vector<float> single_scores_;
+  std::vector<bool> has_score_;  // by id: a single one, and not of those that stand for unknown characters
   Trie trie_;
   std::array<int32_t, 256>
       only_token_;  // by byte: the token that is this byte if no longer one begins so; or -1

@@ -61,32 +61,30 @@ struct WordKey {
   }
 };
 
-// Of words with at most `most` ids.
+// Of words with at most `most` ids, an odd number.
 template <size_t most>
 class WordCache {
  public:
   // Fetches what find() will look at.
   void prefetch(WordKey key) const { __builtin_prefetch(&entries_[place_of(key)]); }
 
-  // Appends the ids of the word if they are known. (A sequence lock: whoever reads what a writer stores also
-  // sees the odd version that it stored before, because stores are releases and loads acquires; on x86
-  // neither costs anything.)
-  bool find(WordKey key, Ids& out) const {
+  // Writes the ids of the word, and whatever behind them, to out[0 .. most); returns their number, 0 if they
+  // are not known. (A sequence lock: whoever reads what a writer stores also sees the odd version that it
+  // stored before, because stores are releases and loads acquires; on x86 neither costs anything.)
+  size_t find(WordKey key, int32_t* out) const {
     const Entry* entry = &entries_[place_of(key)];
     // Without a branch, which the processor would guess wrong half of the time.
     if (ways == 2) entry += entry[1].is_of(key) ? 1 : 0;
     const uint32_t version = entry->version.load(std::memory_order_acquire);
-    if (!entry->is_of(key)) return false;
+    if (!entry->is_of(key)) return 0;
     const size_t count = entry->high.load(std::memory_order_acquire) >> count_shift;
-    int32_t ids[most];
-    for (size_t i = 0; i < std::min(count, most); ++i) ids[i] = entry->ids[i].load(std::memory_order_acquire);
-    if (version % 2 == 1 || entry->version.load(std::memory_order_relaxed) != version) return false;
-    if (count == 1) {
-      out.push_back(ids[0]);
-    } else {
-      out.insert(out.end(), ids, ids + count);
+    out[0] = entry->first.load(std::memory_order_acquire);
+    for (size_t i = 0; i < most / 2; ++i) {
+      const uint64_t pair = entry->pairs[i].load(std::memory_order_acquire);
+      std::memcpy(out + 1 + 2 * i, &pair, sizeof pair);
     }
-    return true;
+    if (version % 2 == 1 || entry->version.load(std::memory_order_relaxed) != version) return 0;
+    return count;
   }
 
   // Remembers the ids of the word, in the place of another; not if they are too many.
@@ -103,7 +101,13 @@ class WordCache {
     if (!entry->version.compare_exchange_strong(version, version + 1, std::memory_order_acquire)) return;
     entry->low.store(key.low, std::memory_order_release);
     entry->high.store(key.high | uint64_t{count} << count_shift, std::memory_order_release);
-    for (size_t i = 0; i < count; ++i) entry->ids[i].store(ids[i], std::memory_order_release);
+    entry->first.store(ids[0], std::memory_order_release);
+    for (size_t i = 1; i < count; i += 2) {
+      int32_t two[2] = {ids[i], i + 1 < count ? ids[i + 1] : 0};
+      uint64_t pair;
+      std::memcpy(&pair, two, sizeof pair);
+      entry->pairs[i / 2].store(pair, std::memory_order_release);
+    }
     entry->version.store(version + 2, std::memory_order_release);
   }
 
@@ -114,14 +118,15 @@ class WordCache {
   struct alignas(most <= 3 ? line / 2 : line) Entry {
     std::atomic<uint64_t> low = 0, high = 0;  // high is 0 in an empty entry, and never in a key
     std::atomic<uint32_t> version = 0;
-    std::array<std::atomic<int32_t>, most> ids = {};
+    std::atomic<int32_t> first = 0;
+    std::array<std::atomic<uint64_t>, most / 2> pairs = {};  // the others, two by two
     bool is_of(WordKey key) const {
       const uint64_t other = (low.load(std::memory_order_acquire) ^ key.low) |
                              ((high.load(std::memory_order_acquire) & ~count_mask) ^ key.high);
       return other == 0;
     }
   };
-  static_assert(most < 16 && line % sizeof(Entry) == 0);
+  static_assert(most % 2 == 1 && most < 16 && line % sizeof(Entry) == 0);
   // A word may be in any entry of a line.
   static constexpr size_t ways = line / sizeof(Entry), size = ways << 14;
   static size_t place_of(WordKey key) {

@@ -1,6 +1,7 @@
 // The precompiled map of SentencePiece's normalizer: byte strings to what stands for them, in a double array
 // (that of Darts-clone) followed by the texts.
 #pragma once
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,8 +25,18 @@ class CharactersMap {
   // For the longest (or shortest) string in the map that `text` starts with.
   Found longest(std::string_view text) const { return find(text, false); }
   Found shortest(std::string_view text) const { return find(text, true); }
-  // Whether a string in the map begins with `text`.
+  // Whether a string in the map begins with `text`; the same for a longer one.
   bool begins(std::string_view text) const;
+  bool goes_on_behind(std::string_view text) const;
+  // Whether one of the texts holds `text`.
+  bool makes(std::string_view text) const { return texts_.find(text) != std::string::npos; }
+  // What the strings in the map hold behind their first byte, or more than that: bytes, and characters of
+  // three bytes by their place.
+  struct Inside {
+    std::bitset<256> bytes;
+    std::bitset<65536> characters;
+  };
+  Inside inside() const;
 
  private:
   Found find(std::string_view text, bool first) const;
@@ -37,17 +48,5 @@ class CharactersMap {
 
 // As Hugging Face's "Precompiled" applies it: grapheme cluster by cluster.
 TextStep precompiled_step(std::shared_ptr<const CharactersMap> map);
-
-struct SentencePieceRules {
-  std::shared_ptr<const CharactersMap> map;
-  std::vector<std::string> kept;  // user-defined symbols: not mapped
-  bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
-  bool whitespace_as_suffix = false;
-};
-// As the library `sentencepiece` normalizes a text. Broken bytes become U+FFFD.
-TextStep sentencepiece_step(SentencePieceRules rules);
-
-// The mark that stands for a space.
-inline constexpr std::string_view space_mark = "▁";
 
 }  // namespace intarsia

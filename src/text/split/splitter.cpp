@@ -24,23 +24,8 @@ struct Scanner {
     return at + (byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
   }
   bool is(size_t at, CharacterClass wanted) const { return at < size && kind(at) == wanted; }
-  // The end of the ASCII letters from `at` on, eight bytes at a time; the last seven bytes of the text may be
-  // left. Words end within the first step, so that the processor seldom guesses wrong.
-  size_t ascii_letters(size_t at) const {
-    constexpr uint64_t each = 0x0101010101010101, high = each * 0x80;
-    for (; at + sizeof(uint64_t) <= size; at += sizeof(uint64_t)) {
-      uint64_t eight;
-      std::memcpy(&eight, text + at, sizeof eight);
-      // A byte's high bit: whether its lower seven bits are at least 'a', or beyond 'z'.
-      const uint64_t small = (eight | each * 0x20) & ~high;
-      const uint64_t from_a = small + each * (0x80 - 'a'), beyond_z = small + each * (0x80 - 'z' - 1);
-      const uint64_t ends = (~from_a | beyond_z | eight) & high;
-      if (ends != 0) return at + static_cast<size_t>(std::countr_zero(ends)) / 8;
-    }
-    return at;
-  }
   size_t run(size_t at, CharacterClass wanted) const {
-    if (wanted == CharacterClass::letter) at = ascii_letters(at);
+    if (wanted == CharacterClass::letter) at = ascii_letters_end({text, size}, at);
     while (at < size) {
       const auto byte = static_cast<unsigned char>(text[at]);
       if (byte < 0x80) {

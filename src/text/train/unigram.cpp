@@ -8,7 +8,6 @@
 #include "core/fail.h"
 #include "core/threads.h"
 #include "text/model/trie.h"
-#include "text/normalize/characters_map.h"
 #include "text/pipeline.h"
 #include "text/train/trainers.h"
 #include "text/train/word_counts.h"

@@ -2,7 +2,9 @@
 // normal forms. Categories are those of Unicode 16.0 (categories.inl); normal forms and case are utf8proc's.
 #pragma once
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -136,6 +138,33 @@ void for_each_character(std::string_view text, F&& f, Broken&& broken) {
       text.remove_prefix(length);
     }
   }
+}
+
+// A number below 2^16 for the character of three bytes at `at`.
+inline size_t place_of_three(const char* at) {
+  const auto byte = [&](int i) { return size_t{static_cast<unsigned char>(at[i])}; };
+  return (byte(0) & 15) << 12 | (byte(1) & 63) << 6 | (byte(2) & 63);
+}
+
+// The end of the ASCII letters of `text` from `at` on.
+inline size_t ascii_letters_end(std::string_view text, size_t at) {
+  constexpr uint64_t each = 0x0101010101010101, high = each * 0x80;
+  // Eight bytes at a time: words end within the first step, so that the processor seldom guesses wrong.
+  for (; at + sizeof(uint64_t) <= text.size(); at += sizeof(uint64_t)) {
+    uint64_t eight;
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    // A byte's high bit: whether its lower seven bits are at least 'a', or beyond 'z'.
+    const uint64_t small = (eight | each * 0x20) & ~high;
+    const uint64_t from_a = small + each * (0x80 - 'a'), beyond_z = small + each * (0x80 - 'z' - 1);
+    const uint64_t ends = (~from_a | beyond_z | eight) & high;
+    if (ends != 0) return at + static_cast<size_t>(std::countr_zero(ends)) / 8;
+  }
+  const auto is_letter = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x80 && detail::ascii_classes[byte] == CharacterClass::letter;
+  };
+  while (at < text.size() && is_letter(text[at])) ++at;
+  return at;
 }
 
 // The characters' own lower case (each by itself, as in Rust's char::to_lowercase).
