@@ -24,7 +24,9 @@ struct TokenizerTraining {
 };
 
 // bpe: bytes (Sennrich et al. 2016, arXiv:1508.07909). wordpiece: lower-cased words as BERT cuts them, merged
-// by count. unigram: expectation maximization and pruning (Kudo 2018, arXiv:1804.10959). bytepiece:
+// by count. unigram: expectation maximization and pruning (Kudo 2018, arXiv:1804.10959); as in Hugging Face's
+// `tokenizers`, entries are parts of what stands between spaces, and may join letters, digits and signs
+// (`sentencepiece` forbids that unless split_by_unicode_script and split_by_number are false). bytepiece:
 // https://kexue.fm/archives/9752, which reads the text twice: `open` starts it from the beginning.
 std::shared_ptr<Tokenizer> train_tokenizer(const std::function<TextStream()>& open,
                                            const TokenizerTraining& options);

@@ -13,6 +13,7 @@
 #include "text/format/bytepiece.h"
 #include "text/format/sentencepiece.h"
 #include "text/format/tiktoken.h"
+#include "text/model/unigram.h"
 #include "text/token_spans.h"
 #include "text/unicode/unicode.h"
 
@@ -108,6 +109,17 @@ TEST(Formats, PiecesOfRawTextGetTheIdsOfTheNormalizedText) {
       ASSERT_EQ(raw->encode(text), whole->encode(text)) << quote(text);
     }
   }
+}
+
+// Pairs of what `tokenizers` writes and what it then reads; of a tie between two segmentations the last bit
+// decides.
+TEST(Formats, ScoresAreReadAsTokenizersReadsThem) {
+  EXPECT_EQ(as_tokenizers_reads(-3.6839897963507244), -3.683989796350725);
+  EXPECT_EQ(as_tokenizers_reads(-7.2367968140060075), -7.236796814006008);
+  EXPECT_EQ(as_tokenizers_reads(-7.2405458515588474), -7.240545851558848);
+  for (const double same : {0.0, -10.0, -3.25, 1e22, 1e-5, 123456789.0})
+    EXPECT_EQ(as_tokenizers_reads(same), same);
+  EXPECT_NEAR(as_tokenizers_reads(-3e-320) / -3e-320, 1, 1e-3);
 }
 
 TEST(Formats, ASavedTokenizerIsTheSame) {

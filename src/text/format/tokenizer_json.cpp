@@ -379,11 +379,13 @@ class ModelReader {
   UnigramParts unigram() const {
     UnigramParts parts;
     parts.scores.assign(static_cast<size_t>(parts_.pieces.size()), 0);
+    parts.written = parts.scores;
     double least = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < file_.scores.size(); ++i) {
       if (!std::isfinite(file_.scores[i])) fail("{}: vocab[{}] has a score that is not finite", place_, i);
-      parts.scores[i] = file_.scores[i];
-      least = std::min(least, file_.scores[i]);
+      parts.written[i] = file_.scores[i];
+      parts.scores[i] = as_tokenizers_reads(file_.scores[i]);
+      least = std::min(least, parts.scores[i]);
     }
     // What an unknown character costs beside the least probable token, as in SentencePiece.
     constexpr double unknown_penalty = 10;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -59,6 +60,36 @@ std::vector<std::pair<std::string_view, int32_t>> possible(const StringTable& wo
 }
 
 }  // namespace
+
+double as_tokenizers_reads(double written) {
+  std::array<char, 32> text;
+  const char* end =
+      std::to_chars(text.data(), text.data() + text.size(), std::abs(written), std::chars_format::scientific)
+          .ptr;
+  // Digits with a point behind the first, and an exponent with its sign.
+  uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text.data();
+  for (; at < end && *at != 'e'; ++at) {
+    if (*at == '.') continue;
+    digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+    if (at > text.data()) --exponent;
+  }
+  int power = 0;
+  std::from_chars(at + (at + 1 < end && at[1] == '+' ? 2 : 1), end, power);
+  exponent += power;
+  constexpr int largest = 308;
+  const auto ten_to = [](int n) {
+    double result = 0;
+    const std::string number = "1e" + std::to_string(n);
+    std::from_chars(number.data(), number.data() + number.size(), result);
+    return result;
+  };
+  auto value = static_cast<double>(digits);
+  for (; exponent < -largest; exponent += largest) value /= ten_to(largest);
+  value = exponent < 0 ? value / ten_to(-exponent) : value * ten_to(exponent);
+  return std::copysign(value, written);
+}
 
 Unigram::Unigram(const StringTable& words, UnigramParts parts, std::string_view name)
     : parts_(std::move(parts)), trie_(possible(words, parts_.scores), name) {
@@ -381,7 +412,8 @@ std::string Unigram::json(const Vocabulary& vocabulary) const {
   int32_t count = vocabulary.size();
   while (count > 0 && !vocabulary.of_model[count - 1]) --count;
   for (int32_t id = 0; id < count; ++id) {
-    const double score = std::max(parts_.scores[id], -1e30);
+    const std::vector<double>& scores = parts_.written.empty() ? parts_.scores : parts_.written;
+    const double score = std::max(scores[static_cast<size_t>(id)], -1e30);
     out += fmt::format("{}      [{}, {}]", id == 0 ? "\n" : ",\n", json_text(vocabulary.pieces[id]), score);
   }
   return out + "\n    ]}";

@@ -13,10 +13,11 @@
 namespace intarsia {
 
 struct UnigramParts {
-  std::vector<double> scores;  // by id; -infinity: never
-  int32_t unknown = -1;        // the id of a character that no token covers; -1: it is an error
-  double unknown_score = 0;    // and its score
-  bool fuse_unknown = true;    // neighbouring unknown characters make one id
+  std::vector<double> scores;   // by id; -infinity: never
+  std::vector<double> written;  // what a file says where scores are as_tokenizers_reads() it; or empty
+  int32_t unknown = -1;         // the id of a character that no token covers; -1: it is an error
+  double unknown_score = 0;     // and its score
+  bool fuse_unknown = true;     // neighbouring unknown characters make one id
   std::array<int32_t, 256>
       bytes;                    // ids that an unknown character becomes, if all its bytes have one; -1: none
   bool by_bytes = false;        // tokens may begin inside a character
@@ -26,6 +27,10 @@ struct UnigramParts {
   bool single_precision = false;
   UnigramParts() { bytes.fill(-1); }
 };
+
+// The number that Hugging Face's `tokenizers` reads where the shortest text of `written` stands in a file: it
+// divides the digits by a power of ten, both rounded, and so is off by a unit in the last place at times.
+double as_tokenizers_reads(double written);
 
 class Unigram final : public RememberingModel<11> {
  public:

@@ -350,12 +350,14 @@ std::shared_ptr<Tokenizer> train_unigram(const TextStream& next, int32_t vocabul
   for (size_t id = 0; id < special.size(); ++id) {
     parts.pieces.push(special[id]);
     model.scores.push_back(0);
+    model.written.push_back(0);
     parts.added.push_back(special_token(special[id], static_cast<int32_t>(id)));
   }
   for (const ScoredPiece& piece : pieces) {
     parts.pieces.push(piece.text);
-    model.scores.push_back(piece.score);
-    least = std::min(least, piece.score);
+    model.written.push_back(piece.score);
+    model.scores.push_back(as_tokenizers_reads(piece.score));
+    least = std::min(least, model.scores.back());
   }
   parts.in_vocabulary.assign(model.scores.size(), true);
   model.unknown = 0;
