@@ -13,10 +13,28 @@
 
 namespace intarsia {
 
+namespace {
+
+// Whether of two merges the one with the lower rank makes the lower id, and those of one rank the same.
+bool are_ranks_results(std::span<const Merge> merges) {
+  std::vector<std::pair<uint32_t, int32_t>> pairs;
+  pairs.reserve(merges.size());
+  for (const Merge& merge : merges) pairs.emplace_back(merge.rank, merge.result);
+  std::sort(pairs.begin(), pairs.end());
+  for (size_t i = 1; i < pairs.size(); ++i) {
+    const bool same = pairs[i - 1].first == pairs[i].first;
+    if (same ? pairs[i - 1].second != pairs[i].second : pairs[i - 1].second >= pairs[i].second) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
-  const size_t slots = merges.empty() ? 1 : std::bit_ceil(merges.size() + merges.size() / 2 + 2);
+  const size_t slots = merges.empty() ? 1 : std::bit_ceil(merges.size() + merges.size() / 4 + 2);
   slots_.assign(slots, none);
-  results_.assign(slots, -1);
+  const bool by_result = are_ranks_results(merges);
+  if (!by_result) results_.assign(slots, -1);
   mask_ = slots - 1;
   filter_.reset(slots);
   for (const Merge& merge : merges) {
@@ -28,8 +46,8 @@ MergeTable::MergeTable(std::span<const Merge> merges, std::string_view name) {
     const uint64_t hash = hash_of(pair);
     filter_.add(hash);
     const Found found = find(pair, hash);
-    slots_[found.place] = pair << rank_bits | merge.rank;
-    results_[found.place] = merge.result;
+    slots_[found.place] = pair << rank_bits | (by_result ? static_cast<uint32_t>(merge.result) : merge.rank);
+    if (!by_result) results_[found.place] = merge.result;
   }
 }
 
@@ -41,7 +59,7 @@ std::vector<Merge> MergeTable::list() const {
     if (rank == none) continue;
     const auto left = static_cast<int32_t>(slots_[i] >> rank_bits >> id_bits);
     const auto right = static_cast<int32_t>(slots_[i] >> rank_bits & id_mask);
-    merges.push_back({left, right, results_[i], rank});
+    merges.push_back({left, right, result({rank, static_cast<uint32_t>(i)}), rank});
   }
   std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
     return std::tie(a.rank, a.left, a.right) < std::tie(b.rank, b.left, b.right);
@@ -214,11 +232,11 @@ size_t Bpe::merge_few(int32_t* ids, size_t count) const {
   // Of the pair that begins with each symbol: rank above place, so that of equal ranks the leftmost wins.
   constexpr int place_bits = 6;
   constexpr uint32_t no_merge = MergeTable::none << place_bits;
-  uint32_t keys[few], found[few];
+  uint32_t keys[few], places[few];
   const auto look = [&](size_t left, size_t right) {
     const MergeTable::Found merge = merges_.find(ids[left], ids[right]);
     keys[left] = merge.rank << place_bits | static_cast<uint32_t>(left);
-    found[left] = merge.place;
+    places[left] = merge.place;
   };
   for (size_t i = 0; i + 1 < count; ++i) look(i, i + 1);
   uint64_t there = ~uint64_t{0} >> (64 - count);
@@ -229,7 +247,7 @@ size_t Bpe::merge_few(int32_t* ids, size_t count) const {
     const size_t left = least & ((1u << place_bits) - 1);
     const uint64_t behind = there & ~uint64_t{1} << left;
     const auto right = static_cast<size_t>(std::countr_zero(behind));
-    ids[left] = merges_.result(found[left]);
+    ids[left] = merges_.result({least >> place_bits, places[left]});
     there &= ~(uint64_t{1} << right);
     keys[left] = keys[right] = no_merge;
     if (const uint64_t next = behind & (behind - 1)) look(left, static_cast<size_t>(std::countr_zero(next)));
@@ -281,7 +299,7 @@ size_t Bpe::merge_many(int32_t* ids, size_t count, Skip&& skip) const {
     }
     for (const uint64_t again : skipped) heap.push(again);
     skipped.clear();
-    ids[at] = merges_.result(merge.place);
+    ids[at] = merges_.result(merge);
     ids[right] = gone;
     next[at] = next[right];
     if (next[at] != end) {

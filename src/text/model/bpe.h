@@ -40,7 +40,9 @@ class MergeTable {
     return filter_.may_hold(hash) ? find(pair, hash) : Found{none, 0};
   }
   // What a merge that was found makes.
-  int32_t result(uint32_t place) const { return results_[place]; }
+  int32_t result(Found found) const {
+    return results_.empty() ? static_cast<int32_t>(found.rank) : results_[found.place];
+  }
   bool empty() const { return mask_ == 0; }
   // All of them, by rank.
   std::vector<Merge> list() const;
@@ -61,8 +63,10 @@ class MergeTable {
     }
   }
   uint64_t seed_ = hash_seed();
-  std::vector<uint64_t> slots_;   // pair above, rank below; an empty one has the rank none
-  std::vector<int32_t> results_;  // by slot
+  std::vector<uint64_t> slots_;  // pair above, rank below; an empty one has the rank none
+  // By slot; empty where results are in the order of ranks, as in most vocabularies: then they stand for the
+  // ranks, and a merge needs one look at memory less.
+  std::vector<int32_t> results_;
   size_t mask_ = 0;
   HashFilter filter_;
 };

@@ -17,6 +17,15 @@ Seams::Seams(const StringTable& tokens) : any_(true) {
         pairs_.push(token.substr(begin, left.length + right.length));
       } else {
         broken_.set(pair_of(token, at));
+        if (at + 1 < token.size()) {
+          broken_there_.set(three_of(token, at));
+        } else {
+          // Whatever follows.
+          for (char next = 0; next < 64; ++next) {
+            const char three[] = {token[at - 1], token[at], next};
+            broken_there_.set(three_of({three, sizeof three}, 1));
+          }
+        }
       }
     }
   }

@@ -27,7 +27,8 @@ class Seams {
     Character left = character_at(word, 0);
     for (size_t at = left.length; at < word.size();) {
       const Character right = character_at(word, at);
-      if (right.length >= 3 && left.whole && right.whole && !broken_[pair_of(word, at)] &&
+      if (right.length >= 3 && left.whole && right.whole &&
+          !(broken_[pair_of(word, at)] && broken_there_[three_of(word, at)]) &&
           pairs_.find(word.substr(at - left.length, left.length + right.length)) < 0) {
         part(word.substr(begin, at - begin));
         begin = at;
@@ -64,9 +65,19 @@ class Seams {
     return size_t{static_cast<unsigned char>(text[at - 1])} << 8 | static_cast<unsigned char>(text[at]);
   }
 
+  // Those and the one behind, of a character of three or four bytes that starts at `at`.
+  static size_t three_of(std::string_view text, size_t at) {
+    return size_t{static_cast<unsigned char>(text[at - 1])} << 11 |
+           size_t{static_cast<unsigned char>(text[at]) & 31u} << 6 |
+           (static_cast<unsigned char>(text[at + 1]) & 63u);
+  }
+
   bool any_ = false;
-  StringTable pairs_;          // of neighbouring characters that a token holds whole
-  std::bitset<65536> broken_;  // pairs of bytes at which a token lies across with a part of a character
+  StringTable pairs_;  // of neighbouring characters that a token holds whole
+  // Bytes at which a token lies across with a part of a character: pairs, which are in the cache, and with
+  // one more, which are seldom wrong.
+  std::bitset<65536> broken_;
+  std::bitset<1 << 19> broken_there_;
 };
 
 }  // namespace intarsia

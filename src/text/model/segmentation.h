@@ -78,7 +78,7 @@ class RememberingModel : public SegmentationModel {
   }
 
  protected:
-  static constexpr size_t remembered = most, batch = 16;
+  static constexpr size_t remembered = most, batch = 32;
   using Buffer = IdBuffer<batch * most>;
 
   virtual void segment(std::string_view word, Ids& out) const = 0;

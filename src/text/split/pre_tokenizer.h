@@ -99,23 +99,21 @@ class PreTokenizer {
       if (wanted && !marked.starts_with(step.mark)) marked.insert(0, step.mark);
       return split(marked, level + 1, at_start, words);
     }
+    constexpr size_t most = 32;
+    std::array<Splitter::Piece, most> pieces;
+    std::array<std::string_view, most> parts;
     const bool last = level + 1 == steps_.size();
-    std::array<std::string_view, 16> parts;
-    size_t count = 0;
     for (size_t begin = 0; begin < text.size();) {
-      const Splitter::Piece piece = step.splitter->next(text, begin);
-      if (piece.keep) {
-        const std::string_view part = text.substr(begin, piece.end - begin);
-        if (!last) {
-          split(part, level + 1, at_start && begin == 0, words);
-        } else {
-          parts[count++] = part;
-          if (count == parts.size()) words(Words(parts.data(), std::exchange(count, 0)));
-        }
+      size_t count = 0;
+      const size_t found = step.splitter->some(text, begin, pieces);
+      for (size_t i = 0; i < found; ++i) {
+        const std::string_view part = text.substr(begin, pieces[i].end - begin);
+        if (pieces[i].keep && !last) split(part, level + 1, at_start && begin == 0, words);
+        if (pieces[i].keep && last) parts[count++] = part;
+        begin = pieces[i].end;
       }
-      begin = piece.end;
+      if (count > 0) words(Words(parts.data(), count));
     }
-    if (count > 0) words(Words(parts.data(), count));
   }
   std::vector<Step> steps_;
 };

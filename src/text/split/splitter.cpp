@@ -127,6 +127,17 @@ class Llama3Splitter final : public Splitter {
     if (whole_end_ && end == text.size()) return {end};
     return {scan.lines_or_spaces(begin, end)};
   }
+  // What most pieces are, a space or none and ASCII letters, without a call for each.
+  size_t some(std::string_view text, size_t begin, std::span<Piece> pieces) const override {
+    size_t count = 0;
+    while (count < pieces.size() && begin < text.size()) {
+      const size_t word = begin + (text[begin] == ' ' ? 1 : 0), end = ascii_letters_end(text, word);
+      const bool usual = end > word && end < text.size() && static_cast<unsigned char>(text[end]) < 0x80;
+      begin = usual ? end : next(text, begin).end;
+      pieces[count++] = {begin};
+    }
+    return count;
+  }
 
  private:
   int digits_;

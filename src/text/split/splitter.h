@@ -2,6 +2,7 @@
 // models are written out by hand; any other runs on PCRE2 (text/regex.h).
 #pragma once
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,13 @@ class Splitter {
   virtual ~Splitter() = default;
   // The piece of `text` (valid UTF-8) that starts at `begin`, which is 0 or the end of the piece before.
   virtual Piece next(std::string_view text, size_t begin) const = 0;
+  // The pieces from `begin` on, as many as there is room for or the text has; returns their number.
+  virtual size_t some(std::string_view text, size_t begin, std::span<Piece> pieces) const {
+    size_t count = 0;
+    for (; count < pieces.size() && begin < text.size(); begin = pieces[count++].end)
+      pieces[count] = next(text, begin);
+    return count;
+  }
 };
 
 // Finds places in a text.
