@@ -134,14 +134,15 @@ nlohmann::ordered_json json_of(const Comparison& comparison, const LabSummary& s
 
 // Where the best columns of a grid lie: how they go with the rows, what they gain over the least column, and
 // what one for all rows costs at most.
-void print_valleys(const TaskSetup& setup, const TaskSummary& task, int name_width, const Terminal& screen) {
+void print_valleys(const TaskSetup& setup, const Grid& grid, const TaskSummary& task, int name_width,
+                   const Terminal& screen) {
   std::string lines;
   for (size_t v = 0; v < task.variants.size(); v++) {
     const Valley& valley = task.variants[v].valley;
     if (valley.shared < 0) continue;
     lines += fmt::format(
         "{}  {}  {}  {}  {}\n", pad_to_width(setup.variants[v].name, name_width),
-        pad_to_width(slope_text(valley, setup.grid->rows.name), 10, true),
+        pad_to_width(slope_text(valley, grid.rows.name), 10, true),
         pad_to_width(fmt::format("{} (noise {})", format_share(valley.gain), format_share(valley.noise)), 20,
                      true),
         pad_to_width(fmt::format("{:g}", setup.columns(v).values[static_cast<size_t>(valley.shared)]), 10,
@@ -151,8 +152,8 @@ void print_valleys(const TaskSetup& setup, const TaskSummary& task, int name_wid
   if (lines.empty()) return;
   const std::string head =
       fmt::format("{}  {}  {}  {}  {}", pad_to_width("", name_width), pad_to_width("slope", 10, true),
-                  pad_to_width(fmt::format("best {} gains", setup.grid->columns.name), 20, true),
-                  pad_to_width("one " + setup.grid->columns.name, 10, true), pad_to_width("costs", 8, true));
+                  pad_to_width(fmt::format("best {} gains", grid.columns.name), 20, true),
+                  pad_to_width("one " + grid.columns.name, 10, true), pad_to_width("costs", 8, true));
   fmt::print("{}\n{}", screen.dim(head), lines);
 }
 
@@ -187,7 +188,7 @@ void print_table(const Comparison& comparison, const LabSummary& summary) {
                             axis_text(setup.columns(v), variant.column));
       fmt::print("{}\n", line);
     }
-    if (setup.grid) print_valleys(setup, summary.tasks[t], static_cast<int>(name_width), screen);
+    if (setup.grid) print_valleys(setup, *setup.grid, summary.tasks[t], static_cast<int>(name_width), screen);
   }
 }
 

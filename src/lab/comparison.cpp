@@ -223,6 +223,7 @@ void override_comparison(Comparison& comparison, std::string_view assignment) {
 }
 
 Axis TaskSetup::columns(size_t variant) const {
+  if (!grid) return {};
   Axis axis = grid->columns;
   if (!variants[variant].columns.empty()) axis.values = variants[variant].columns;
   return axis;

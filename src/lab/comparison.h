@@ -44,7 +44,7 @@ struct TaskSetup {
   Settings settings;
   std::vector<Variant> variants;
   std::optional<Grid> grid;
-  // The grid's columns as this variant has them; only where there is a grid.
+  // The grid's columns as this variant has them; empty without a grid.
   Axis columns(size_t variant) const;
 };
 struct Comparison {

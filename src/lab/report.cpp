@@ -126,8 +126,8 @@ std::string results_html(const Comparison& comparison, const TaskSetup& setup, c
 }
 
 // Where the best columns lie, in numbers.
-std::string valleys_html(const TaskSetup& setup, const TaskSummary& task) {
-  const std::string row = escape_html(setup.grid->rows.name), column = escape_html(setup.grid->columns.name);
+std::string valleys_html(const TaskSetup& setup, const Grid& grid, const TaskSummary& task) {
+  const std::string row = escape_html(grid.rows.name), column = escape_html(grid.columns.name);
   std::string rows;
   for (size_t v = 0; v < task.variants.size(); v++) {
     const Valley& valley = task.variants[v].valley;
@@ -137,7 +137,7 @@ std::string valleys_html(const TaskSetup& setup, const TaskSummary& task) {
     };
     rows += fmt::format("<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">{}</th>",
                         escape_html(setup.variants[v].name));
-    rows += cell("slope", slope_text(valley, setup.grid->rows.name));
+    rows += cell("slope", slope_text(valley, grid.rows.name));
     rows += cell("gain", fmt::format("{} <span class=\"spread\">noise {}</span>", format_share(valley.gain),
                                      format_share(valley.noise)));
     rows += cell("one " + column, tick_of(setup.columns(v).values[static_cast<size_t>(valley.shared)]));
@@ -195,15 +195,15 @@ std::string heats_html(const TaskSetup& setup, const TaskSummary& task) {
              "<p class=\"note\">{}, {}, mean over the seeds. Framed: the best {} of each {}; ◆ the "
              "best of all. "
              "Hatched: a run failed.</p>\n",
-             escape_html(measure.name), escape_html(measure.unit), escape_html(grid.columns.name),
-             escape_html(grid.rows.name)) +
-         valleys_html(setup, task);
+             escape_html(capitalized(measure.name)), escape_html(measure.unit),
+             escape_html(grid.columns.name), escape_html(grid.rows.name)) +
+         valleys_html(setup, grid, task);
 }
 
 std::string profiles_html(const TaskSetup& setup, const TaskSummary& task) {
   if (!setup.task->profile) return {};
   HeatMap map;
-  map.caption = fmt::format("{}: shares in %", setup.task->profile);
+  map.caption = capitalized(fmt::format("{}: shares in %", setup.task->profile));
   map.row_name = "variant";
   map.decimals = 1;
   std::vector<double> all;
@@ -275,13 +275,16 @@ std::string cost_html(const Comparison& comparison, const LabSummary& summary) {
     for (const Variant& variant : task.variants)
       if (std::find(names.begin(), names.end(), variant.name) == names.end()) names.push_back(variant.name);
   std::string html =
-      "<section><h2 id=\"cost\">Cost</h2>\n<table><caption>Mean of a run, seconds</caption><thead><tr><th "
+      "<section><h2 id=\"cost\">Cost</h2>\n<table role=\"table\" class=\"stack\"><caption>Mean of a run, "
+      "seconds</caption><thead role=\"rowgroup\"><tr role=\"row\"><th role=\"columnheader\" "
       "scope=\"col\">variant</th>";
   for (const TaskSetup& task : comparison.tasks)
-    html += fmt::format("<th class=\"number\" scope=\"col\">{}<small>s</small></th>", escape_html(task.name));
-  html += "</tr></thead><tbody>\n";
+    html += fmt::format("<th role=\"columnheader\" class=\"number\" scope=\"col\">{}<small>s</small></th>",
+                        escape_html(task.name));
+  html += "</tr></thead><tbody role=\"rowgroup\">\n";
   for (const std::string& name : names) {
-    html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(name));
+    html += fmt::format("<tr role=\"row\"><th role=\"rowheader\" class=\"wide\" scope=\"row\">{}</th>",
+                        escape_html(name));
     for (size_t t = 0; t < summary.tasks.size(); t++) {
       const std::vector<Variant>& variants = comparison.tasks[t].variants;
       std::string seconds;
@@ -290,7 +293,9 @@ std::string cost_html(const Comparison& comparison, const LabSummary& summary) {
         if (variants[v].name != name) continue;
         seconds = took.values.empty() ? "not measured" : format_fixed(took.mean, 2);
       }
-      html += fmt::format("<td class=\"number\">{}</td>", seconds);
+      if (seconds.empty()) seconds = "<span class=\"muted\">not in it</span>";
+      html += fmt::format("<td role=\"cell\" class=\"number\" data-head=\"{}\">{}</td>",
+                          escape_html(comparison.tasks[t].name), seconds);
     }
     html += "</tr>\n";
   }

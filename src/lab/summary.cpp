@@ -266,8 +266,8 @@ std::string power_text(double slope) {
   return (slope < 0 ? "^−" : "^") + digits;
 }
 
-std::string valleys_text(const TaskSetup& setup, const TaskSummary& task) {
-  const std::string &row = setup.grid->rows.name, &column = setup.grid->columns.name;
+std::string valleys_text(const TaskSetup& setup, const Grid& grid, const TaskSummary& task) {
+  const std::string &row = grid.rows.name, &column = grid.columns.name;
   std::string slopes;
   std::vector<std::string> none;
   for (size_t v = 0; v < task.variants.size(); v++) {
@@ -316,7 +316,7 @@ std::string finding(const TaskSetup& setup, const TaskSummary& task) {
   const std::string noise = noise_text(setup, task);
   if (!noise.empty()) text += "; " + noise;
   text += ".";
-  return setup.grid ? text + valleys_text(setup, task) : text;
+  return setup.grid ? text + valleys_text(setup, *setup.grid, task) : text;
 }
 
 std::string answer(const Comparison& comparison, const LabSummary& summary) {

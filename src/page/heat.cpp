@@ -41,6 +41,7 @@ constexpr std::string_view style = R"css(
 @media (max-width: 40rem) {
   .heat { font-size: .6875rem; border-spacing: 1px; letter-spacing: -.02em }
   .heat th, .heat td { padding: .3rem 0 }
+  .heat .unit { font-size: inherit }
   .heat small { font-size: .6875rem }
   .scale { font-size: .6875rem; letter-spacing: -.02em }
   .scale span { padding: .1rem 0; min-width: 0 }
