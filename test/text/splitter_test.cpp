@@ -1,5 +1,6 @@
 #include "text/split/splitter.h"
 
+#include <array>
 #include <random>
 
 #include "golden.h"
@@ -12,11 +13,17 @@ namespace {
 
 std::vector<std::string> pieces(const Splitter& splitter, std::string_view text) {
   std::vector<std::string> out;
+  std::array<Splitter::Piece, 3> room;
   for (size_t begin = 0; begin < text.size();) {
-    const Splitter::Piece piece = splitter.next(text, begin);
-    if (piece.end <= begin) throw Error("an empty piece");
-    if (piece.keep) out.emplace_back(text.substr(begin, piece.end - begin));
-    begin = piece.end;
+    const size_t count = splitter.some(text, begin, room);
+    if (count == 0) throw Error("no pieces");
+    for (size_t i = 0; i < count; ++i) {
+      const Splitter::Piece piece = room[i];
+      if (piece.end <= begin) throw Error("an empty piece");
+      if (piece.end != splitter.next(text, begin).end) throw Error("another piece than one by one");
+      if (piece.keep) out.emplace_back(text.substr(begin, piece.end - begin));
+      begin = piece.end;
+    }
   }
   return out;
 }
