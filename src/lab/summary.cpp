@@ -299,9 +299,6 @@ std::string finding(const TaskSetup& setup, const TaskSummary& task) {
   const VariantSummary& best = task.variants[best_at];
   std::string text = fmt::format("{} is best, {} {} {}", setup.variants[best_at].name, measure.name,
                                  format_fixed(best.measures[0].mean, measure.decimals), measure.unit);
-  if (setup.grid)
-    text += fmt::format(" at {} and {}", axis_text(setup.grid->rows, best.row),
-                        axis_text(setup.columns(best_at), best.column));
   const VariantSummary* worst = nullptr;
   size_t worst_at = 0;
   for (size_t v = 0; v < task.variants.size(); v++) {
