@@ -49,7 +49,6 @@ bool RawUnigram::read_scores() {
     if (!tokens_[id].empty() && !fits(parts.scores[static_cast<size_t>(id)])) return false;
   }
   unknown_score_ = static_cast<float>(parts.unknown_score);
-  scores_.assign(parts.scores.begin(), parts.scores.end());
   return fits(parts.unknown_score);
 }
 
@@ -70,7 +69,7 @@ bool RawUnigram::read_characters() {
   }
   const auto single = [&](std::string_view text) {
     const int32_t id = tokens_.find(text);
-    return id < 0 ? Single{-1, unknown_score_} : Single{id, scores_[static_cast<size_t>(id)]};
+    return id < 0 ? Single{-1, unknown_score_} : Single{id, model_.single_scores()[static_cast<size_t>(id)]};
   };
   for (int byte = 0; byte < 128; ++byte) {
     const char c = static_cast<char>(byte);

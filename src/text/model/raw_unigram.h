@@ -9,7 +9,6 @@
 #include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "text/model/unigram.h"
 #include "text/normalize/sentencepiece_normalizer.h"
@@ -72,7 +71,6 @@ class RawUnigram {
   const SentencePieceNormalizer& normalizer_;
   const Unigram& model_;
   const StringTable& tokens_;
-  std::vector<float> scores_;  // by id
   float unknown_score_ = 0;
   bool by_bytes_ = false;  // unknown characters become bytes
   // Of ASCII characters, the last of the mark: whether pieces end between the two.

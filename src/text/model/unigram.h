@@ -47,7 +47,6 @@ class Unigram final : public RememberingModel<11> {
   // the id before it stands for what is unknown, then whether its last one does. What `cache` holds of a word
   // is its ids, then the bits of an f32, below which the sum must stay.
   using Cache = WordCache<remembered>;
-  static constexpr size_t remembered_ids = remembered - 1;
   // Writes the ids of a word from the cache to `ids`, which has room for one more, and returns their number;
   // 0 if they are not there, or rounding might decide otherwise.
   size_t find_known(const Cache& cache, WordKey key, float& score, int32_t* ids) const {
